@@ -1,0 +1,43 @@
+"""What a worker process tells the process that started it: one JSON object a line over a pipe."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One message of a worker."""
+
+    kind: str
+    """"progress", "done", "rejected" or "error"."""
+    stage: str = ""
+    """"simulate" or "render", for progress."""
+    done: int = 0
+    of: int = 0
+    text: str = ""
+    """The error; empty otherwise."""
+    hint: str = ""
+    reasons: tuple[str, ...] = ()
+    """Why the clip was rejected."""
+
+
+class Reporter:
+    """Sends events to a file descriptor; a worker whose parent is gone stops at its next event."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, event: Event) -> None:
+        """Send one event.
+
+        Raises:
+            BrokenPipeError: nobody listens any more.
+        """
+        os.write(self._descriptor, (json.dumps(asdict(event)) + "\n").encode())
+
+
+def parse(line: bytes) -> Event:
+    """Read one event back."""
+    fields = json.loads(line)
+    return Event(**{**fields, "reasons": tuple(fields["reasons"])})

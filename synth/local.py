@@ -1,0 +1,166 @@
+"""Runs jobs on this machine: a few processes at a time, each job in its own, Ctrl-C at any moment."""
+
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synth.events import Event, parse
+from synth.spec import ClipSpec, to_json
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 2  # a job whose process died (killed, out of memory, crashed) is tried once more
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """A job that runs."""
+
+    spec: ClipSpec
+    process: subprocess.Popen[bytes]
+    pipe: int
+    spec_file: Path
+    attempt: int
+    pending: bytes = b""
+    last: Event = field(default_factory=lambda: Event(kind="progress"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended."""
+
+    spec: ClipSpec
+    event: Event
+    """Of kind "done", "rejected", or "error"."""
+
+
+def log_path(out: Path, spec: ClipSpec) -> Path:
+    """Where a job's output goes."""
+    return out / "logs" / f"{spec.clip_id}.log"
+
+
+def run_jobs(
+    queue: deque[ClipSpec],
+    out: Path,
+    *,
+    jobs: int,
+    device: str,
+    watch: Callable[[ClipSpec, Event], None],
+) -> Iterator[Outcome]:
+    """Run each spec as a process, `jobs` at a time, and yield how each ended, in the order in which they end.
+
+    Whatever ends this generator (Ctrl-C, an error, closing it) ends the processes too; what they had not finished
+    leaves nothing but files that the next run uses or sweeps.
+
+    Args:
+        queue: Jobs, taken from the left; the caller may append more between two outcomes.
+        out: Folder of the shards; logs go to its `logs`.
+        jobs: How many at a time.
+        device: What to render on.
+        watch: Called for each event of each job.
+    """
+    running: dict[int, Job] = {}
+    selector = selectors.DefaultSelector()
+    try:
+        while True:
+            while queue and len(running) < jobs:
+                _start(queue.popleft(), 1, out, device, running, selector)
+            if not running:
+                return
+            for key, _ in selector.select(timeout=1.0):
+                job = running[key.fd]
+                if _read(job, watch):
+                    continue
+                selector.unregister(job.pipe)
+                del running[key.fd]
+                outcome = _finish(job, out)
+                if outcome is not None:
+                    yield outcome
+                else:
+                    _start(job.spec, job.attempt + 1, out, device, running, selector)
+    finally:
+        _stop(list(running.values()))
+        selector.close()
+
+
+def _start(
+    spec: ClipSpec, attempt: int, out: Path, device: str, running: dict[int, Job], selector: selectors.BaseSelector
+) -> None:
+    """Start one job's process."""
+    log_path(out, spec).parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f"{spec.clip_id}-", suffix=".json")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(to_json(spec))
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "synth.worker", "--spec", name, "--out", str(out), "--device", device]
+    command += ["--events", str(writing), "--parent", str(os.getpid())]
+    with log_path(out, spec).open("ab") as log_file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            pass_fds=(writing,),
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+    os.close(writing)
+    running[reading] = Job(spec=spec, process=process, pipe=reading, spec_file=Path(name), attempt=attempt)
+    selector.register(reading, selectors.EVENT_READ)
+
+
+def _read(job: Job, watch: Callable[[ClipSpec, Event], None]) -> bool:
+    """Take in what a job says; False once it has closed its end."""
+    chunk = os.read(job.pipe, 65536)
+    *lines, job.pending = (job.pending + chunk).split(b"\n")
+    for line in lines:
+        job.last = parse(line)
+        watch(job.spec, job.last)
+    return bool(chunk)
+
+
+def _finish(job: Job, out: Path) -> Outcome | None:
+    """Collect an ended job; None means that its process died and it deserves another try."""
+    os.close(job.pipe)
+    status = job.process.wait()
+    job.spec_file.unlink(missing_ok=True)
+    if job.last.kind in ("done", "rejected", "error"):
+        return Outcome(spec=job.spec, event=job.last)
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    log.warning("clip %s: its process %s (attempt %d)", job.spec.clip_id, how, job.attempt)
+    if job.attempt < ATTEMPTS:
+        return None
+    text = f"clip {job.spec.clip_id}: its process {how} {ATTEMPTS} times"
+    return Outcome(spec=job.spec, event=Event(kind="error", text=text, hint=f"See {log_path(out, job.spec)}"))
+
+
+def _stop(jobs: list[Job], patience: float = 3.0) -> None:
+    """End the processes: politely, then not."""
+    for job in jobs:
+        _signal(job, signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    for job in jobs:
+        try:
+            job.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(job, signal.SIGKILL)
+            job.process.wait()
+        os.close(job.pipe)
+        job.spec_file.unlink(missing_ok=True)
+
+
+def _signal(job: Job, number: signal.Signals) -> None:
+    """Signal a job's whole process group."""
+    try:
+        os.killpg(job.process.pid, number)
+    except ProcessLookupError:
+        log.debug("process %d is gone already", job.process.pid)

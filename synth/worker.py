@@ -1,0 +1,67 @@
+"""One job in a process of its own: `python -m synth.worker --spec FILE --out DIR --events FD`.
+
+A clip that makes Blender crash takes only its own process along; whatever Blender prints goes to the job's log.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+from synth.errors import SynthError
+from synth.events import Event, Reporter
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies, however it dies; elsewhere a broken pipe ends it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        sys.exit("the process that started this job is gone")
+
+
+def main() -> None:
+    """Make one clip; the outcome goes out as an event; the exit status is 0 unless the unforeseen happened."""
+    parser = argparse.ArgumentParser(prog="python -m synth.worker", description=__doc__)
+    parser.add_argument("--spec", type=Path, required=True, help="JSON file of one ClipSpec")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--events", type=int, required=True, help="file descriptor for progress")
+    parser.add_argument("--parent", type=int, required=True, help="process id to die with")
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    report = Reporter(arguments.events)
+    try:
+        make(arguments.spec, arguments.out, arguments.device, report)
+    except SynthError as error:
+        report(Event(kind="error", text=error.problem, hint=error.hint))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        report(
+            Event(
+                kind="error", text=f"{error.strerror or error}{where}", hint="Mend it and give the same command again"
+            )
+        )
+
+
+def make(spec_file: Path, out: Path, device: str, report: Reporter) -> None:
+    """Make the clip of a spec file and report how it ended."""
+    from synth.cloth.simulate import Rejected
+    from synth.pipeline import make_clip
+    from synth.spec import ClipSpec, from_json
+
+    spec = from_json(ClipSpec, spec_file.read_text(), str(spec_file))
+    try:
+        make_clip(
+            spec, out, device=device, progress=lambda s, n, of: report(Event(kind="progress", stage=s, done=n, of=of))
+        )
+    except Rejected as rejected:
+        report(Event(kind="rejected", reasons=tuple(rejected.reasons)))
+    else:
+        report(Event(kind="done"))
+
+
+if __name__ == "__main__":
+    main()
