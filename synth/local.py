@@ -55,6 +55,7 @@ def run_jobs(
     jobs: int,
     device: str,
     watch: Callable[[ClipSpec, Event], None],
+    worker: str = "synth.worker",
 ) -> Iterator[Outcome]:
     """Run each spec as a process, `jobs` at a time, and yield how each ended, in the order in which they end.
 
@@ -67,13 +68,15 @@ def run_jobs(
         jobs: How many at a time.
         device: What to render on.
         watch: Called for each event of each job.
+        worker: Module that does a job.
     """
+    arguments = ["--out", str(out), "--device", device]
     running: dict[int, Job] = {}
     selector = selectors.DefaultSelector()
     try:
         while True:
             while queue and len(running) < jobs:
-                _start(queue.popleft(), 1, out, device, running, selector)
+                _start(queue.popleft(), 1, out, [worker, *arguments], running, selector)
             if not running:
                 return
             for key, _ in selector.select(timeout=1.0):
@@ -86,14 +89,14 @@ def run_jobs(
                 if outcome is not None:
                     yield outcome
                 else:
-                    _start(job.spec, job.attempt + 1, out, device, running, selector)
+                    _start(job.spec, job.attempt + 1, out, [worker, *arguments], running, selector)
     finally:
         _stop(list(running.values()))
         selector.close()
 
 
 def _start(
-    spec: ClipSpec, attempt: int, out: Path, device: str, running: dict[int, Job], selector: selectors.BaseSelector
+    spec: ClipSpec, attempt: int, out: Path, call: list[str], running: dict[int, Job], selector: selectors.BaseSelector
 ) -> None:
     """Start one job's process."""
     log_path(out, spec).parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +104,7 @@ def _start(
     with os.fdopen(descriptor, "w") as file:
         file.write(to_json(spec))
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "synth.worker", "--spec", name, "--out", str(out), "--device", device]
-    command += ["--events", str(writing), "--parent", str(os.getpid())]
+    command = [sys.executable, "-m", *call, "--spec", name, "--events", str(writing), "--parent", str(os.getpid())]
     with log_path(out, spec).open("ab") as log_file:
         process = subprocess.Popen(
             command,
