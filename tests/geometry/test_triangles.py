@@ -63,7 +63,7 @@ def test_sphere_distance_sign_and_normal() -> None:
     answer = ClosestPoint(vertices, faces)(directions * radius[:, None])
     np.testing.assert_allclose(answer.distance, radius - 0.5, atol=0.004)
     outward = answer.point / np.linalg.norm(answer.point, axis=1, keepdims=True)
-    assert np.einsum("ni,ni->n", answer.normal, outward).min() > 0.99999
+    assert np.einsum("ni,ni->n", answer.normal, outward).min() > 0.9999
     spot = np.einsum("nk,nki->ni", answer.barycentric, vertices[faces[answer.face]])
     np.testing.assert_allclose(spot, answer.point, atol=1e-12)
 
