@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,7 +11,7 @@ class Event:
     """One message of a worker."""
 
     kind: str
-    """"progress", "done", "rejected" or "error"."""
+    """"progress", "done", "rejected" (by the quality gate), "error" (the user can mend it) or "crashed"."""
     stage: str = ""
     """"simulate" or "render", for progress."""
     done: int = 0
@@ -20,6 +21,8 @@ class Event:
     hint: str = ""
     reasons: tuple[str, ...] = ()
     """Why the clip was rejected."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Spent on each stage of a finished clip."""
 
 
 class Reporter:

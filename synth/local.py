@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.events import Event, parse
+from synth.layout import log_path
 from synth.spec import ClipSpec, to_json
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,7 @@ class Outcome:
 
     spec: ClipSpec
     event: Event
-    """Of kind "done", "rejected", or "error"."""
-
-
-def log_path(out: Path, spec: ClipSpec) -> Path:
-    """Where a job's output goes."""
-    return out / "logs" / f"{spec.clip_id}.log"
+    """Of any kind but "progress"."""
 
 
 def run_jobs(
@@ -141,8 +137,8 @@ def _finish(job: Job, out: Path) -> Outcome | None:
     log.warning("clip %s: its process %s (attempt %d)", job.spec.clip_id, how, job.attempt)
     if job.attempt < ATTEMPTS:
         return None
-    text = f"clip {job.spec.clip_id}: its process {how} {ATTEMPTS} times"
-    return Outcome(spec=job.spec, event=Event(kind="error", text=text, hint=f"See {log_path(out, job.spec)}"))
+    text = f"the process of clip {job.spec.clip_id} {how}, {ATTEMPTS} times"
+    return Outcome(spec=job.spec, event=Event(kind="crashed", text=text, hint=f"See {log_path(out, job.spec)}"))
 
 
 def _stop(jobs: list[Job], patience: float = 3.0) -> None:

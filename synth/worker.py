@@ -52,15 +52,16 @@ def make(spec_file: Path, out: Path, device: str, report: Reporter) -> None:
     from synth.pipeline import make_clip
     from synth.spec import ClipSpec, from_json
 
+    def progress(stage: str, done: int, of: int) -> None:
+        report(Event(kind="progress", stage=stage, done=done, of=of))
+
     spec = from_json(ClipSpec, spec_file.read_text(), str(spec_file))
     try:
-        make_clip(
-            spec, out, device=device, progress=lambda s, n, of: report(Event(kind="progress", stage=s, done=n, of=of))
-        )
+        seconds = make_clip(spec, out, device=device, progress=progress)
     except Rejected as rejected:
         report(Event(kind="rejected", reasons=tuple(rejected.reasons)))
     else:
-        report(Event(kind="done"))
+        report(Event(kind="done", seconds=seconds))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`synth render` and `synth plan`: from motion to verified shards on this machine."""
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,22 +110,25 @@ def render(config: Config, out: Path, jobs: int | None, dry_run: bool) -> None:
       synth render --config configs/mviper.toml --amass ~/amass --body ~/smpl --device optix
     """
     from synth.cli.progress import Progress
-    from synth.pipeline import plan, render_plan
+    from synth.plan import Planner
+    from synth.run import render_plan
 
-    specs = plan(config)
+    planner = Planner(config)
     if dry_run:
-        for spec in specs:
+        for spec in planner.clips():
             click.echo(describe(spec))
         return
     progress = Progress(sys.stderr)
-    command = shlex.join(["synth", *sys.argv[1:]])
     try:
-        summary = render_plan(config, specs, out, jobs=jobs or os.cpu_count() or 1, command=command, progress=progress)
+        summary = render_plan(
+            planner, out, jobs=jobs or os.cpu_count() or 1, device=config.render.device, watcher=progress
+        )
     except KeyboardInterrupt:
         progress.close()
         click.echo(f"Interrupted. Finished clips are in {out}; the same command goes on from here.", err=True)
         sys.exit(130)
-    progress.close()
+    finally:
+        progress.close()
     click.echo(summary)
 
 
@@ -141,10 +143,10 @@ def plan(config: Config, out: Path | None) -> None:
       synth plan --sequences cmu --clips 8 --out plan.jsonl
     """
     from synth.files import write_text
-    from synth.pipeline import plan as make_plan
+    from synth.plan import Planner
     from synth.spec import to_json
 
-    specs = make_plan(config)
+    specs = Planner(config).clips()
     if out is None:
         for spec in specs:
             click.echo(describe(spec))

@@ -10,7 +10,8 @@ import pytest
 from test_spec import make_spec
 
 from synth.events import Event
-from synth.local import log_path, run_jobs
+from synth.layout import log_path
+from synth.local import run_jobs
 from synth.spec import ClipSpec, to_json
 
 
@@ -37,7 +38,7 @@ def test_each_way_a_job_can_end_is_told_apart(tmp_path: Path) -> None:
 def test_a_killed_job_is_tried_once_more_and_a_crashing_one_given_up(tmp_path: Path) -> None:
     ends, _ = run(tmp_path, 3, 4)
     assert ends[3].kind == "done"
-    assert ends[4].kind == "error"
+    assert ends[4].kind == "crashed"
     assert "SIGSEGV" in ends[4].text
     assert str(log_path(tmp_path, make_spec(index=4))) in ends[4].hint
     assert len(list(tmp_path.glob("4-*"))) == 2

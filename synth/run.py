@@ -1,0 +1,132 @@
+"""A whole plan on this machine: what is there already is kept, what was refused is replaced, the rest is made."""
+
+import logging
+from collections import Counter, deque
+from pathlib import Path
+from typing import Protocol
+
+from synth.errors import SynthError
+from synth.events import Event
+from synth.layout import shard_path
+from synth.local import run_jobs
+from synth.plan import Planner
+from synth.shards import manifest
+from synth.shards.checksum import file_digest
+from synth.shards.read import check_checksums
+from synth.spec import ClipSpec
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""So many people and outfits are tried for one place in the plan before it stays empty."""
+
+
+class Watcher(Protocol):
+    """What shows the progress."""
+
+    def plan(self, clips: int, images: int, kept: int) -> None:
+        """How much there is to make, and how many clips are there already."""
+
+    def watch(self, spec: ClipSpec, event: Event) -> None:
+        """A job has said something."""
+
+    def end(self, spec: ClipSpec, line: str) -> None:
+        """A job has ended."""
+
+
+def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher: Watcher) -> str:
+    """Make every clip of a plan.
+
+    Args:
+        planner: Makes the specs.
+        out: Folder of the shards.
+        jobs: Processes at a time.
+        device: What to render on.
+        watcher: Shows the progress.
+
+    Returns:
+        A summary, one line.
+
+    Raises:
+        SynthError: an input or the machine stands in the way, or a clip could not be made.
+    """
+    _prepare(out)
+    known = manifest.read(out) if (out / manifest.NAME).is_file() else {}
+    chosen = [_first_not_refused(planner, index, known) for index in range(planner.config.motion.clips)]
+    empty = sum(spec is None for spec, _ in chosen)
+    attempts = {spec.clip_id: attempt for spec, attempt in chosen if spec is not None}
+    specs = [spec for spec, _ in chosen if spec is not None]
+    queue = deque(spec for spec in specs if not kept(out, spec, known))
+    images = sum(spec.motion.count * len(spec.scene.cameras.azimuths) for spec in queue)
+    watcher.plan(len(specs), images, len(specs) - len(queue))
+    counts, crashes = Counter(kept=len(specs) - len(queue), empty=empty), []
+    for outcome in run_jobs(queue, out, jobs=jobs, device=device, watch=watcher.watch):
+        spec, event = outcome.spec, outcome.event
+        counts[event.kind] += 1
+        if event.kind == "error":
+            raise SynthError(f"clip {spec.clip_id}: {event.text}", event.hint)
+        if event.kind == "crashed":
+            crashes.append(event)
+        elif event.kind == "done":
+            entry = manifest.record(out, shard_path(out, spec), dict(event.seconds))
+            watcher.end(
+                spec, f"{spec.clip_id}  done in {sum(entry.seconds.values()):.0f} s, {entry.bytes / 2**20:.1f} MiB"
+            )
+        else:
+            manifest.reject(out, spec, event.reasons)
+            watcher.end(spec, f"{spec.clip_id}  rejected: {event.reasons[0]}")
+            _replace(planner, spec, attempts, queue)
+    if crashes:
+        raise SynthError(f"{len(crashes)} of {len(specs)} clips could not be made; {crashes[0].text}", crashes[0].hint)
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    return f"{out}: {said} of {len(chosen)} clips"
+
+
+def kept(out: Path, spec: ClipSpec, known: dict[str, manifest.Entry]) -> bool:
+    """Whether a clip's shard is there and whole; one that is whole but not in the manifest is entered."""
+    path, entry = shard_path(out, spec), known.get(spec.clip_id)
+    if not path.is_file():
+        return False
+    if entry is not None and entry.status == "done" and entry.sha256 == file_digest(path):
+        return True
+    if faults := check_checksums(path):
+        log.warning("%s: damaged (%s), made anew", path, faults[0])
+        path.unlink()
+        return False
+    manifest.record(out, path)
+    return True
+
+
+def _first_not_refused(planner: Planner, index: int, known: dict[str, manifest.Entry]) -> tuple[ClipSpec | None, int]:
+    """The spec for a place in the plan: the first attempt that an earlier run has not refused."""
+    for attempt in range(ATTEMPTS):
+        spec = planner.clip(index, attempt)
+        entry = known.get(spec.clip_id)
+        if entry is None or entry.status != "rejected":
+            return spec, attempt
+    log.warning("clip %d of the plan: all %d attempts were rejected", index, ATTEMPTS)
+    return None, ATTEMPTS
+
+
+def _replace(planner: Planner, spec: ClipSpec, attempts: dict[str, int], queue: deque[ClipSpec]) -> None:
+    """Put another attempt in the refused clip's place."""
+    attempt = attempts[spec.clip_id] + 1
+    if attempt < ATTEMPTS:
+        other = planner.clip(spec.index, attempt)
+        attempts[other.clip_id] = attempt
+        queue.appendleft(other)
+    else:
+        log.warning("clip %d of the plan: all %d attempts were rejected", spec.index, ATTEMPTS)
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder, see that it can be written to, remove what killed processes left."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SynthError(f"{out}: {error.strerror}", "Choose another --out folder") from None
+    for path in manifest.sweep(out):
+        log.info("%s: left by a killed process, removed", path)
