@@ -1,0 +1,180 @@
+"""Garments over a moving body in headless Blender, by the cloth or the soft-body solver, frame by frame.
+
+All garments live in one scene: each is an obstacle for those worn over it, and never the other way round.
+"""
+
+import dataclasses
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+from synth.blender import session
+from synth.cloth.settings import SolverSettings, cloth_settings, collider_settings, goal_weights, softbody_settings
+from synth.types import DressedGarment
+
+Array = np.ndarray
+OnFrame = Callable[[int, int], None]
+
+__all__ = ["solve"]
+
+_log = logging.getLogger(__name__)
+
+_LOST = 20.0
+"""A vertex this far from where skinning puts it [m] is gone for good; going on only costs time."""
+
+
+def solve(
+    dressed: tuple[DressedGarment, ...],
+    body_vertices_world: Float[Array, "S V 3"],
+    faces: Int[Array, "F 3"],
+    fps: float,
+    settings: SolverSettings,
+    on_frame: OnFrame | None = None,
+    log: Path | int | None = None,
+) -> dict[str, Float32[Array, "S Vg 3"]]:
+    """Simulate an outfit.
+
+    Args:
+        dressed: The garments, innermost first. Their first frame must be free of the body: it is the cloth's rest shape.
+        body_vertices_world: The body in every frame [m].
+        faces: The body's triangles.
+        fps: Frame rate of the frames given [Hz].
+        settings: Solver and accuracy.
+        on_frame: Called with (frames done, frames in all).
+        log: Where Blender's own output goes; None leaves it on the terminal.
+
+    Returns:
+        Vertices of each garment by name [m]. From the frame in which a solver blew up on, all are NaN.
+
+    Raises:
+        ValueError: the garments and the body differ in their number of frames.
+    """
+    frames = len(body_vertices_world)
+    for worn in dressed:
+        if len(worn.skinned_world) != frames:
+            raise ValueError(f"{worn.garment.name}: {len(worn.skinned_world)} frames, the body has {frames}")
+    if settings.solver == "skinned":
+        return {worn.garment.name: worn.skinned_world.astype(np.float32) for worn in dressed}
+    with session.output_to(log), tempfile.TemporaryDirectory(prefix="synth-cloth-") as folder:
+        scene = session.empty_scene()
+        scene.frame_start, scene.frame_end = 1, frames
+        obstacles = _body(Path(folder), body_vertices_world, faces, settings)
+        things = []
+        for worn in dressed:
+            things.append(_garment(Path(folder), worn, fps, settings, list(obstacles)))
+            obstacles.append(things[-1])
+            if worn is not dressed[-1]:
+                _make_obstacle(things[-1], worn.garment.fabric.friction, settings.solver)
+        return _step(scene, dressed, things, frames, on_frame)
+
+
+def _assign(target: Any, values: Any) -> None:
+    for field in dataclasses.fields(values):
+        setattr(target, field.name, getattr(values, field.name))
+
+
+def _body(
+    folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"], settings: SolverSettings
+) -> list[Any]:
+    path = folder / "body.pc2"
+    session.write_pc2(path, vertices)
+    body = session.mesh_object("body", vertices[0], faces)
+    session.follow_file(body, path)
+    _make_obstacle(body, 5.0, settings.solver)
+    return [body]
+
+
+def _make_obstacle(thing: Any, friction: float, solver: str) -> None:
+    thing.modifiers.new("obstacle", "COLLISION")
+    _assign(thing.collision, collider_settings(friction, solver))
+
+
+def _garment(folder: Path, worn: DressedGarment, fps: float, settings: SolverSettings, obstacles: list[Any]) -> Any:
+    """Make a garment that starts skinned, and let the solver take it from there."""
+    garment, start = worn.garment, worn.skinned_world[0]
+    path = folder / f"{garment.name}.pc2"
+    session.write_pc2(path, worn.skinned_world)
+    thing = session.mesh_object(garment.name, start, garment.faces)
+    # The skinned motion comes before the solver: it is where pinned vertices are held and where goals pull to.
+    session.follow_file(thing, path)
+    corners = start[garment.triangles].astype(np.float64)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = float(np.linalg.norm(normal, axis=1).sum()) / 2
+    around = bpy.data.collections.new(f"around {garment.name}")
+    for obstacle in obstacles:
+        around.objects.link(obstacle)
+    frames = len(worn.skinned_world)
+    if settings.solver == "cloth":
+        _add_cloth(thing, worn, area, fps, settings, around, frames)
+    else:
+        _add_softbody(thing, worn, area, fps, settings, around, frames)
+    return thing
+
+
+def _weight_group(thing: Any, weights: Float[Array, " Vg"]) -> str:
+    group = thing.vertex_groups.new(name="held")
+    for vertex in np.flatnonzero(weights > 0).tolist():
+        group.add([vertex], float(weights[vertex]), "REPLACE")
+    return group.name
+
+
+def _add_cloth(
+    thing: Any, worn: DressedGarment, area: float, fps: float, settings: SolverSettings, around: Any, frames: int
+) -> None:
+    modifier = thing.modifiers.new("cloth", "CLOTH")
+    _assign(modifier.settings, cloth_settings(worn.garment, area, fps, settings))
+    if worn.garment.pins.max() > 0:
+        modifier.settings.vertex_group_mass = _weight_group(thing, worn.garment.pins)
+    collisions = modifier.collision_settings
+    collisions.use_collision = True
+    collisions.collection = around
+    collisions.collision_quality = 2
+    collisions.distance_min = 0.005
+    collisions.use_self_collision = settings.self_collision
+    collisions.self_distance_min = 0.004
+    modifier.point_cache.frame_start, modifier.point_cache.frame_end = 1, frames
+
+
+def _add_softbody(
+    thing: Any, worn: DressedGarment, area: float, fps: float, settings: SolverSettings, around: Any, frames: int
+) -> None:
+    modifier = thing.modifiers.new("softbody", "SOFT_BODY")
+    _assign(modifier.settings, softbody_settings(worn.garment, area, fps, settings))
+    weights = goal_weights(worn.garment)
+    modifier.settings.use_goal = bool(weights.max() > 0)
+    if weights.max() > 0:
+        modifier.settings.vertex_group_goal = _weight_group(thing, weights)
+    modifier.settings.use_edges = True
+    modifier.settings.collision_collection = around
+    modifier.settings.use_self_collision = settings.self_collision
+    modifier.point_cache.frame_start, modifier.point_cache.frame_end = 1, frames
+
+
+def _step(
+    scene: Any, dressed: tuple[DressedGarment, ...], things: list[Any], frames: int, on_frame: OnFrame | None
+) -> dict[str, Float32[Array, "S Vg 3"]]:
+    """Advance one frame at a time: the solvers' caches accept no jumps."""
+    result = {
+        worn.garment.name: np.full((frames, len(worn.garment.vertices), 3), np.nan, dtype=np.float32)
+        for worn in dressed
+    }
+    for frame in range(frames):
+        scene.frame_set(frame + 1)
+        for worn, thing in zip(dressed, things, strict=True):
+            vertices = session.evaluated_vertices(thing)
+            strayed = np.abs(vertices - worn.skinned_world[frame]).max()
+            if not strayed < _LOST:
+                _log.warning("%s: the solver blew up in frame %d", worn.garment.name, frame)
+                for name in result:
+                    result[name][frame:] = np.nan
+                return result
+            result[worn.garment.name][frame] = vertices
+        if on_frame is not None:
+            on_frame(frame + 1, frames)
+    return result

@@ -1,0 +1,188 @@
+"""How a garment's fabric and the wanted accuracy become the two solvers' numbers.
+
+Blender's solvers are no measuring instruments: they are tuned around vertices of some 0.3 kg. Motion depends on the
+ratios of stiffness, mass and air drag, so mass keeps its proportion to the fabric's density and stays near that size.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from garments.garment import Fabric, Garment
+
+Array = np.ndarray
+
+__all__ = [
+    "SOLVERS",
+    "ClothSettings",
+    "ColliderSettings",
+    "SoftBodySettings",
+    "SolverSettings",
+    "cloth_settings",
+    "collider_settings",
+    "softbody_settings",
+    "time_scale",
+    "vertex_mass",
+]
+
+SOLVERS = ("cloth", "softbody", "skinned")
+
+_REFERENCE_MASS = 0.3
+"""Mass of a vertex that Blender's cloth settings are tuned around [kg]."""
+_REFERENCE_VERTEX = 0.2 * 0.025**2
+"""Mass of a vertex of 0.2 kg/m2 cotton in a mesh with edges of 25 mm [kg]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolverSettings:
+    """One try at simulating an outfit."""
+
+    solver: str = "cloth"
+    """"cloth", "softbody" or "skinned"."""
+    quality: int = 10
+    """Sub-steps per 1/30 s; garments that clothe the legs get twice as many."""
+    self_collision: bool = False
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {self.solver!r}")
+        if self.quality < 1:
+            raise ValueError(f"quality: expected at least 1 sub-step, got {self.quality}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClothSettings:
+    """Blender's cloth modifier, by its own names."""
+
+    quality: int
+    mass: float
+    tension_stiffness: float
+    compression_stiffness: float
+    shear_stiffness: float
+    bending_stiffness: float
+    tension_damping: float = 5.0
+    compression_damping: float = 5.0
+    shear_damping: float = 5.0
+    bending_damping: float = 0.5
+    air_damping: float = 1.0
+    time_scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftBodySettings:
+    """Blender's soft-body modifier, by its own names."""
+
+    mass: float
+    pull: float
+    push: float
+    bend: float
+    damping: float = 0.5
+    speed: float
+    step_min: int
+    step_max: int
+    error_threshold: float = 0.1
+    goal_min: float = 0.0
+    goal_max: float = 1.0
+    goal_default: float = 1.0
+    goal_spring: float = 0.99
+    goal_friction: float = 5.0
+    use_stiff_quads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColliderSettings:
+    """Blender's collision modifier on what the cloth must not enter, by its own names."""
+
+    thickness_outer: float
+    """[m]"""
+    thickness_inner: float
+    """[m]"""
+    cloth_friction: float
+    damping: float = 0.1
+
+
+def time_scale(fps: float) -> float:
+    """Blender counts time in frames: without this factor gravity comes out as 0.00981 fps^2 [m/s2]."""
+    return math.sqrt(1000.0) / fps
+
+
+def vertex_mass(fabric: Fabric, area: float, vertices: int) -> float:
+    """Mean mass of a vertex on Blender's scale [kg].
+
+    Args:
+        fabric: Gives the density.
+        area: Of the garment [m2].
+        vertices: How many share it.
+    """
+    return _REFERENCE_MASS * (fabric.density * area / vertices) / _REFERENCE_VERTEX
+
+
+def _substeps(settings: SolverSettings, garment: Garment, fps: float) -> int:
+    """Sub-steps a frame. Legs move fastest and their cloth is pressed between them: twice as many."""
+    return max(1, math.ceil(settings.quality * (1 if garment.covers == "upper" else 2) * 30.0 / fps))
+
+
+def cloth_settings(garment: Garment, area: float, fps: float, settings: SolverSettings) -> ClothSettings:
+    """The cloth solver's numbers for one garment.
+
+    Args:
+        garment: Its fabric's stiffnesses are in Blender's units already.
+        area: Of the fitted garment [m2].
+        fps: Frame rate of the simulation [Hz].
+        settings: The try.
+    """
+    fabric = garment.fabric
+    return ClothSettings(
+        quality=_substeps(settings, garment, fps),
+        mass=float(np.clip(vertex_mass(fabric, area, len(garment.vertices)), 0.05, 2.0)),
+        tension_stiffness=fabric.stretch,
+        compression_stiffness=fabric.stretch,
+        shear_stiffness=fabric.shear,
+        bending_stiffness=fabric.bend,
+        time_scale=time_scale(fps),
+    )
+
+
+def softbody_settings(garment: Garment, area: float, fps: float, settings: SolverSettings) -> SoftBodySettings:
+    """The soft-body solver's numbers for one garment.
+
+    Its springs are explicit: pull and push live in 0-1 and blow up near 1 with light vertices, so the fabric moves
+    them within a narrow band around 0.5, and a vertex never weighs less than half a unit.
+
+    Args:
+        garment: Its fabric.
+        area: Of the fitted garment [m2].
+        fps: Frame rate of the simulation [Hz].
+        settings: The try.
+    """
+    fabric = garment.fabric
+    spring = float(np.clip(0.5 * (fabric.stretch / 15.0) ** 0.5, 0.3, 0.7))
+    mass = float(np.clip(vertex_mass(fabric, area, len(garment.vertices)) / _REFERENCE_MASS, 0.5, 2.0))
+    steps = _substeps(settings, garment, fps)
+    return SoftBodySettings(
+        mass=mass,
+        pull=spring,
+        push=spring,
+        bend=0.0,
+        speed=time_scale(fps),
+        step_min=2 * steps,
+        step_max=10 * steps,
+    )
+
+
+def goal_weights(garment: Garment) -> Float[Array, " Vg"]:
+    """How firmly each vertex keeps to the skinned garment under the soft-body solver: its goal, 1 where pinned."""
+    return np.maximum(garment.goals, garment.pins)
+
+
+def collider_settings(friction: float, solver: str) -> ColliderSettings:
+    """The body (or an inner garment) as an obstacle.
+
+    Args:
+        friction: The fabric's, Blender's 0-80 scale.
+        solver: The soft-body solver is explicit and needs a thicker shell.
+    """
+    soft = solver == "softbody"
+    return ColliderSettings(thickness_outer=0.01 if soft else 0.003, thickness_inner=0.02, cloth_friction=friction)
