@@ -1,0 +1,61 @@
+"""Which device Cycles renders on: what was asked for, or a clear refusal."""
+
+import logging
+
+import bpy
+
+from synth.errors import SynthError
+
+log = logging.getLogger(__name__)
+
+BACKENDS = ("optix", "cuda", "hip", "oneapi", "metal")
+"""GPU back-ends, in the order in which "auto" prefers them."""
+
+
+def available() -> dict[str, list[str]]:
+    """Names of the devices found, by back-end; "cpu" is always there."""
+    found = {"cpu": ["CPU"]}
+    compiled = {kind for kind, *_ in _preferences().get_device_types(bpy.context)}  # pyright: ignore
+    for backend in BACKENDS:
+        if backend.upper() in compiled:
+            devices = _preferences().get_devices_for_type(backend.upper()) or []  # pyright: ignore
+            if names := [d.name for d in devices if d.type == backend.upper()]:
+                found[backend] = names
+    return found
+
+
+def choose(device: str) -> str:
+    """Settle which device to render on and switch it on.
+
+    Blender itself falls back to the CPU without a word when a GPU it was told to use is missing.
+
+    Args:
+        device: "auto" (the first GPU back-end that is there, else the CPU), "cpu", "optix", "cuda", "hip", "oneapi"
+            or "metal".
+
+    Returns:
+        "cpu" or the name of the back-end; never "auto".
+
+    Raises:
+        SynthError: the device is not on this machine, or there is no such kind.
+    """
+    if device not in ("auto", "cpu", *BACKENDS):
+        raise SynthError(f"device {device!r} is unknown", f"Choose among auto, cpu, {', '.join(BACKENDS)}")
+    found = available()
+    if device != "auto" and device not in found:
+        listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in found.items())
+        raise SynthError(f"device {device!r} is not on this machine", f"Found {listed}. Use one of these, or auto")
+    taken = next((b for b in BACKENDS if b in found), "cpu") if device == "auto" else device
+    preferences = _preferences()
+    preferences.compute_device_type = "NONE" if taken == "cpu" else taken.upper()  # pyright: ignore
+    if taken != "cpu":
+        preferences.refresh_devices()  # pyright: ignore
+        for entry in preferences.devices:  # pyright: ignore
+            entry.use = entry.type == taken.upper()
+    if device == "auto":
+        log.info("device auto: %s (%s)", taken, ", ".join(found[taken]))
+    return taken
+
+
+def _preferences() -> object:
+    return bpy.context.preferences.addons["cycles"].preferences  # pyright: ignore
