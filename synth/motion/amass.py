@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib.npyio import NpzFile
 
 from synth.errors import SynthError
 from synth.files import replacing
@@ -142,14 +143,14 @@ def write(
         )
 
 
-def _opened(path: Path) -> np.lib.npyio.NpzFile:
+def _opened(path: Path) -> NpzFile:
     try:
         arrays = np.load(path, allow_pickle=False)
     except OSError as error:
         raise SynthError(f"{path}: {error.strerror or error}", "Give an existing AMASS npz file") from None
     except (ValueError, zipfile.BadZipFile, EOFError):
         raise SynthError(f"{path}: not an npz file", "Give an AMASS npz file") from None
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
+    if not isinstance(arrays, NpzFile):
         raise SynthError(f"{path}: a single array, not an npz file", "Give an AMASS npz file")
     return arrays
 

@@ -1,0 +1,106 @@
+"""Bodies on the floor (z = 0): for the frames between two poses, and for a motion worn by another shape."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter1d
+
+from synth.body.lbs import posed, shaped
+from synth.types import BodyModel, Motion
+
+Array = np.ndarray
+
+FEET = (7, 8, 10, 11)
+"""Ankles and feet."""
+SMOOTHING = 0.06
+"""Standard deviation of the smoothing of vertical corrections [s]."""
+REACH = 0.03
+"""Height over the floor at which a foot's hold has fallen to 1/e [m]."""
+
+
+def lowest(
+    body: BodyModel, betas: Float[Array, " B"], motion: Motion
+) -> tuple[Float[Array, " T"], Int[Array, " T"], Float[Array, "T 24 3"]]:
+    """The lowest point of the skin in each frame.
+
+    Returns:
+        Its height [m], the vertex, and the joints in the world [m].
+    """
+    vertices, joints = posed(body, betas, motion.global_orient, motion.body_pose, motion.transl)
+    vertex = np.argmin(vertices[..., 2], axis=1)
+    return np.take_along_axis(vertices[..., 2], vertex[:, None], axis=1)[:, 0], vertex, joints
+
+
+def stand(motion: Motion, body: BodyModel, betas: Float[Array, " B"]) -> Motion:
+    """Move a motion whose translation means nothing so that the body stands on the floor and walks on its feet.
+
+    The lowest point of the skin goes to z = 0 in every frame, smoothed over time since the support changes abruptly.
+    Horizontally the root moves so that a foot near the floor does not slide; the pelvis is over the origin on average.
+
+    Args:
+        motion: Rotations are kept.
+        body: Who wears it.
+        betas: Shape.
+    """
+    still = moved(motion, np.zeros_like(motion.transl))
+    low, _, joints = lowest(body, betas, still)
+    transl = np.zeros_like(motion.transl)
+    transl[:, 2] = -_smooth(low, motion.fps)
+    feet = joints[:, FEET]
+    hold = np.exp(-(feet[..., 2] - low[:, None]) / REACH)
+    hold = hold[1:] + hold[:-1]
+    slide = (np.diff(feet[..., :2], axis=0) * hold[..., None]).sum(axis=1) / hold.sum(axis=1)[:, None]
+    transl[1:, :2] = -np.cumsum(slide, axis=0)
+    transl[:, :2] -= (transl + joints[:, 0])[:, :2].mean(axis=0)
+    return moved(motion, transl)
+
+
+def worn(
+    motion: Motion,
+    source_body: BodyModel,
+    source_betas: Float[Array, " B"],
+    body: BodyModel,
+    betas: Float[Array, " C"],
+) -> Motion:
+    """Give a captured motion to another body: longer legs make longer steps, and the feet meet the floor as before.
+
+    The path of the pelvis is scaled by the ratio of the legs. What is left (feet and shoes differ) is taken out by a
+    smoothed vertical shift towards the scaled height of the source's lowest point, its 10th percentile being the
+    floor: z = 0, and where the person stood on something, that too.
+
+    Args:
+        motion: As captured.
+        source_body: Body it was fitted to.
+        source_betas: Shape it was fitted with.
+        body: Who wears it.
+        betas: Shape.
+    """
+    low, _, joints = lowest(source_body, source_betas, motion)
+    ratio = leg_length(body, betas) / leg_length(source_body, source_betas)
+    pelvis = joints[:, 0] - [*joints[:, 0, :2].mean(axis=0), 0.0]
+    moving = moved(motion, ratio * pelvis - shaped(body, betas)[1][0])
+    new_low, _, _ = lowest(body, betas, moving)
+    height = ratio * (low - np.percentile(low, 10.0))
+    shift = _smooth(height - new_low, motion.fps)
+    return moved(moving, moving.transl + shift[:, None] * [0.0, 0.0, 1.0])
+
+
+def leg_length(body: BodyModel, betas: Float[Array, " B"]) -> float:
+    """Hip to knee to ankle, mean of both legs [m]."""
+    _, joints = shaped(body, betas)
+    return float(np.linalg.norm(joints[[1, 2, 4, 5]] - joints[[4, 5, 7, 8]], axis=1).sum() / 2)
+
+
+def moved(motion: Motion, transl: Float[Array, "T 3"]) -> Motion:
+    """The same motion elsewhere."""
+    return Motion(
+        fps=motion.fps,
+        global_orient=motion.global_orient,
+        body_pose=motion.body_pose,
+        transl=transl,
+        source=motion.source,
+        source_frames=motion.source_frames,
+    )
+
+
+def _smooth(signal: Float[Array, " T"], fps: float) -> Float[Array, " T"]:
+    return gaussian_filter1d(signal, SMOOTHING * fps, mode="nearest")

@@ -1,0 +1,256 @@
+"""MVIPER's sampler (section 3.2): clips cut from recordings, and clips between contrasting poses of two of them."""
+
+import logging
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from synth.errors import SynthError
+from synth.motion import amass, catalog
+from synth.motion.clips import free_body, path_between, realise
+from synth.motion.collision import worst_overlap
+from synth.motion.contrast import contrasting_pair, unlike
+from synth.motion.ground import FEET, lowest, moved
+from synth.motion.interpolate import METHODS, frames_for
+from synth.rng import generator
+from synth.spec import MotionSpec
+from synth.types import BodyModel, Motion
+
+Array = np.ndarray
+log = logging.getLogger(__name__)
+
+__all__ = ["fault", "plan_motions", "realise"]
+
+SEARCH_HZ = 10.0
+"""Rate at which sequences are searched for contrasting poses [Hz]."""
+APART = 1.0
+"""Distance that a pose must keep from those used before in its sequence [rad]; halved while nothing is left."""
+TRIES = 40
+"""Pairs tried for a clip before other sequences are."""
+OVERLAP = 0.03
+"""How deep a body may sink into itself between two poses [m]."""
+CHECKED = 12
+"""Frames of an interpolated clip that are checked."""
+
+
+def plan_motions(
+    sequences: list[catalog.Sequence],
+    *,
+    seed: int,
+    clips: int,
+    interpolated_share: float,
+    frames: int,
+    fps: float,
+    method: str = "axis-angle",
+    body: BodyModel | None = None,
+) -> list[MotionSpec]:
+    """Decide on the motion of each clip; originals and interpolated ones alternate as evenly as the share allows.
+
+    Args:
+        sequences: Where to take motion from.
+        seed: Everything random follows from it; clip k stays the same if more clips are asked for.
+        clips: How many.
+        interpolated_share: Share of the clips between contrasting poses, 0-1.
+        frames: Frames of an original, least frames of an interpolated clip.
+        fps: Rate of the clips [Hz].
+        method: "axis-angle" or "slerp".
+        body: Body to check interpolated clips with; the free neutral body by default.
+
+    Raises:
+        SynthError: no sequence is long enough, or no pair of poses passes the checks.
+        ValueError: an argument is out of range.
+    """
+    if clips < 1 or frames < 2 or not 0.0 <= interpolated_share <= 1.0 or method not in METHODS or not fps > 0:
+        raise ValueError(
+            f"clips, frames, interpolated_share, method, fps: {(clips, frames, interpolated_share, method, fps)}"
+        )
+    if not sequences:
+        raise SynthError("no sequences to take motion from", "Name some with --sequences")
+    windows = _Windows(sequences, seed, frames, fps)
+    pairs = _Pairs(sequences, seed, frames, fps, method, body)
+    counts = np.floor(np.arange(clips + 1) * interpolated_share + 1e-9)
+    interpolated = np.diff(counts) > 0
+    return [pairs.next() if made else windows.next() for made in interpolated]
+
+
+@dataclass(slots=True)
+class _Windows:
+    """Hands out stretches of recorded motion: in turn from every sequence, moving ones first, apart from each other."""
+
+    sequences: list[catalog.Sequence]
+    seed: int
+    frames: int
+    fps: float
+    given: int = 0
+    taken: dict[str, list[float]] = field(default_factory=dict)
+    long_enough: list[tuple[catalog.Sequence, Array]] = field(default_factory=list)
+
+    def next(self) -> MotionSpec:
+        """The next original clip."""
+        if not self.long_enough:
+            self._look()
+        rng = generator(self.seed, "motion", "original", self.given)
+        sequence, starts = self.long_enough[self.given % len(self.long_enough)]
+        self.given += 1
+        span = (self.frames - 1) * sequence.fps / self.fps
+        scores = np.log(_activity(sequence, starts, span) + 0.05) + rng.gumbel(size=len(starts))
+        for before in self.taken.get(sequence.name, []):
+            scores -= 6.0 * np.clip(1.0 - np.abs(starts - before) / span, 0.0, 1.0)
+        start = int(starts[np.argmax(scores)])
+        self.taken.setdefault(sequence.name, []).append(start)
+        return MotionSpec(
+            kind="original",
+            sources=(sequence.ref,),
+            names=(sequence.name,),
+            frames=(start, start + int(np.ceil(span - 1e-6)) + 1),
+            count=self.frames,
+            fps=self.fps,
+        )
+
+    def _look(self) -> None:
+        order = generator(self.seed, "motion", "order").permutation(len(self.sequences))
+        for sequence in (self.sequences[i] for i in order):
+            span = int(np.ceil((self.frames - 1) * sequence.fps / self.fps - 1e-6))
+            step = max(1, round(sequence.fps / SEARCH_HZ))
+            starts = [np.arange(first, last - span, step) for first, last in sequence.usable]
+            if len(found := np.concatenate(starts)):
+                self.long_enough.append((sequence, found))
+        if not self.long_enough:
+            raise SynthError(
+                f"sequences: none has {self.frames} usable frames at {self.fps:g} Hz", "Ask for fewer frames"
+            )
+
+
+def _activity(sequence: catalog.Sequence, starts: Int[Array, " S"], span: float) -> Float[Array, " S"]:
+    """Mean speed of the body's joints in each window [rad/s], norm over joints."""
+    step = max(1, round(sequence.fps / SEARCH_HZ))
+    poses = _search_poses(sequence.path, step)
+    speed = np.linalg.norm(np.diff(poses, axis=0).reshape(len(poses) - 1, -1), axis=1) * sequence.fps / step
+    total = np.concatenate([[0.0], np.cumsum(speed)])
+    last = len(total) - 1
+    from_, to = np.minimum(starts // step, last), np.minimum((starts + int(span)) // step, last)
+    return (total[to] - total[from_]) / np.maximum(to - from_, 1)
+
+
+@lru_cache(maxsize=64)
+def _search_poses(path: Path, step: int) -> Float[Array, "K 23 3"]:
+    poses = amass.read(path).motion.body_pose[::step].copy()
+    poses.flags.writeable = False
+    return poses
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Hands out pairs of contrasting poses: of two sequences drawn at random, unlike those handed out before."""
+
+    sequences: list[catalog.Sequence]
+    seed: int
+    frames: int
+    fps: float
+    method: str
+    body: BodyModel | None
+    given: int = 0
+    used: dict[str, list[Array]] = field(default_factory=dict)
+
+    def next(self) -> MotionSpec:
+        """The next interpolated clip."""
+        self.body = self.body or free_body("neutral")
+        rng = generator(self.seed, "motion", "interpolated", self.given)
+        self.given += 1
+        for _ in range(5):
+            if len(self.sequences) == 1:
+                pair = (self.sequences[0], self.sequences[0])
+            else:
+                first, second = rng.choice(len(self.sequences), size=2, replace=False)
+                pair = (self.sequences[first], self.sequences[second])
+            spec = self._best(*pair)
+            if spec is not None:
+                return spec
+        raise SynthError(
+            f"sequences: no pair of poses among {len(self.sequences)} sequences can be joined without the body running "
+            "through itself",
+            "Name more sequences, or set --interpolated-share 0",
+        )
+
+    def _best(self, first: catalog.Sequence, second: catalog.Sequence) -> MotionSpec | None:
+        """Most contrasting pair of poses that passes the checks."""
+        poses = [_usable_poses(s) for s in (first, second)]
+        apart = APART
+        while apart > APART / 16:
+            rows = [self._free_rows(s, found, apart) for s, (_, found) in zip((first, second), poses, strict=True)]
+            if all(len(r) for r in rows):
+                spec = self._search(first, second, poses, rows)
+                if spec is not None:
+                    return spec
+            apart /= 2
+        return None
+
+    def _free_rows(self, sequence: catalog.Sequence, poses: Array, apart: float) -> Int[Array, " K"]:
+        used = self.used.get(sequence.name)
+        return unlike(poses, np.stack(used), apart) if used else np.arange(len(poses))
+
+    def _search(
+        self, first: catalog.Sequence, second: catalog.Sequence, poses: list[tuple[Array, Array]], rows: list[Array]
+    ) -> MotionSpec | None:
+        (frames_a, poses_a), (frames_b, poses_b) = poses
+        rejected: list[tuple[int, int]] = []
+        for _ in range(TRIES):
+            found = contrasting_pair(poses_a[rows[0]], poses_b[rows[1]], rejected=rejected, radius=2)
+            if found is None:
+                return None
+            i, j = rows[0][found[0]], rows[1][found[1]]
+            spec = MotionSpec(
+                kind="interpolated",
+                sources=(first.ref, second.ref),
+                names=(first.name, second.name),
+                frames=(int(frames_a[i]), int(frames_b[j])),
+                count=frames_for(found[2], self.fps, self.frames),
+                fps=self.fps,
+                method=self.method,
+            )
+            if reason := fault(spec, _one(first, frames_a[i]), _one(second, frames_b[j]), self.body):
+                log.debug("%s %s: %s", spec.names, spec.frames, reason)
+                rejected.append(found[:2])
+                continue
+            self.used.setdefault(first.name, []).append(poses_a[i])
+            self.used.setdefault(second.name, []).append(poses_b[j])
+            return spec
+        return None
+
+
+def fault(spec: MotionSpec, start: Motion, end: Motion, body: BodyModel | None) -> str:
+    """What speaks against an interpolated clip, seen on the body's mean shape; empty if nothing does.
+
+    Raises:
+        ValueError: no body is given.
+    """
+    if body is None:
+        raise ValueError("body: expected a body model")
+    betas = np.zeros(body.shapedirs.shape[2])
+    rough = path_between(start, end, CHECKED, CHECKED * spec.fps / spec.count, spec.method)
+    overlap = worst_overlap(body, betas, rough)
+    if overlap > OVERLAP:
+        return f"the body sinks {overlap * 1e3:.0f} mm into itself"
+    _, vertices, _ = lowest(body, betas, moved(rough, np.zeros((CHECKED, 3))))
+    on_feet = np.isin(np.argmax(body.lbs_weights[vertices], axis=1), FEET)
+    if on_feet[0] and on_feet[-1] and not on_feet.all():
+        return "it starts and ends on its feet and is carried by something else between"
+    return ""
+
+
+def _usable_poses(sequence: catalog.Sequence) -> tuple[Int[Array, " K"], Float[Array, "K 23 3"]]:
+    """Frame numbers and body poses that are searched."""
+    step = max(1, round(sequence.fps / SEARCH_HZ))
+    poses = _search_poses(sequence.path, step)
+    numbers = np.arange(len(poses)) * step
+    kept = np.zeros(len(poses), dtype=bool)
+    for first, last in sequence.usable:
+        kept |= (numbers >= first) & (numbers < last)
+    return numbers[kept], poses[kept]
+
+
+def _one(sequence: catalog.Sequence, frame: int) -> Motion:
+    return amass.read(sequence.path, name=sequence.name, start=int(frame), stop=int(frame) + 1).motion
