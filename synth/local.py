@@ -1,12 +1,12 @@
 """Runs jobs on this machine: a few processes at a time, each job in its own, Ctrl-C at any moment."""
 
+import contextlib
 import logging
 import os
 import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,7 +29,6 @@ class Job:
     spec: ClipSpec
     process: subprocess.Popen[bytes]
     pipe: int
-    spec_file: Path
     attempt: int
     pending: bytes = b""
     last: Event = field(default_factory=lambda: Event(kind="progress"))
@@ -96,15 +95,12 @@ def _start(
 ) -> None:
     """Start one job's process."""
     log_path(out, spec).parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f"{spec.clip_id}-", suffix=".json")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(to_json(spec))
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", *call, "--spec", name, "--events", str(writing), "--parent", str(os.getpid())]
+    command = [sys.executable, "-m", *call, "--events", str(writing), "--parent", str(os.getpid())]
     with log_path(out, spec).open("ab") as log_file:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log_file,
             stderr=log_file,
             pass_fds=(writing,),
@@ -112,8 +108,11 @@ def _start(
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
     os.close(writing)
-    running[reading] = Job(spec=spec, process=process, pipe=reading, spec_file=Path(name), attempt=attempt)
+    running[reading] = Job(spec=spec, process=process, pipe=reading, attempt=attempt)
     selector.register(reading, selectors.EVENT_READ)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as file:  # a process that died at once is seen by its pipe
+        file.write(to_json(spec).encode())
 
 
 def _read(job: Job, watch: Callable[[ClipSpec, Event], None]) -> bool:
@@ -130,7 +129,6 @@ def _finish(job: Job, out: Path) -> Outcome | None:
     """Collect an ended job; None means that its process died and it deserves another try."""
     os.close(job.pipe)
     status = job.process.wait()
-    job.spec_file.unlink(missing_ok=True)
     if job.last.kind in ("done", "rejected", "error"):
         return Outcome(spec=job.spec, event=job.last)
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
@@ -153,7 +151,6 @@ def _stop(jobs: list[Job], patience: float = 3.0) -> None:
             _signal(job, signal.SIGKILL)
             job.process.wait()
         os.close(job.pipe)
-        job.spec_file.unlink(missing_ok=True)
 
 
 def _signal(job: Job, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""One job in a process of its own: `python -m synth.worker --spec FILE --out DIR --events FD`.
+"""One job in a process of its own: `python -m synth.worker --out DIR --events FD --parent PID`, the spec on standard input.
 
 A clip that makes Blender crash takes only its own process along; whatever Blender prints goes to the job's log.
 """
@@ -25,7 +25,6 @@ def die_with_parent(parent: int) -> None:
 def main() -> None:
     """Make one clip; the outcome goes out as an event; the exit status is 0 unless the unforeseen happened."""
     parser = argparse.ArgumentParser(prog="python -m synth.worker", description=__doc__)
-    parser.add_argument("--spec", type=Path, required=True, help="JSON file of one ClipSpec")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--events", type=int, required=True, help="file descriptor for progress")
@@ -34,7 +33,7 @@ def main() -> None:
     die_with_parent(arguments.parent)
     report = Reporter(arguments.events)
     try:
-        make(arguments.spec, arguments.out, arguments.device, report)
+        make(sys.stdin.read(), arguments.out, arguments.device, report)
     except SynthError as error:
         report(Event(kind="error", text=error.problem, hint=error.hint))
     except OSError as error:
@@ -46,8 +45,8 @@ def main() -> None:
         )
 
 
-def make(spec_file: Path, out: Path, device: str, report: Reporter) -> None:
-    """Make the clip of a spec file and report how it ended."""
+def make(text: str, out: Path, device: str, report: Reporter) -> None:
+    """Make the clip of a spec (JSON) and report how it ended."""
     from synth.cloth.simulate import Rejected
     from synth.pipeline import make_clip
     from synth.spec import ClipSpec, from_json
@@ -55,7 +54,7 @@ def make(spec_file: Path, out: Path, device: str, report: Reporter) -> None:
     def progress(stage: str, done: int, of: int) -> None:
         report(Event(kind="progress", stage=stage, done=done, of=of))
 
-    spec = from_json(ClipSpec, spec_file.read_text(), str(spec_file))
+    spec = from_json(ClipSpec, text)
     try:
         seconds = make_clip(spec, out, device=device, progress=progress)
     except Rejected as rejected:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from synth.worker import die_with_parent
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for name in ("--spec", "--out", "--device", "--events", "--parent"):
+    for name in ("--out", "--device", "--events", "--parent"):
         parser.add_argument(name)
     arguments = parser.parse_args()
     die_with_parent(int(arguments.parent))
-    spec = from_json(ClipSpec, Path(arguments.spec).read_text())
+    spec = from_json(ClipSpec, sys.stdin.read())
     report = Reporter(int(arguments.events))
     report(Event(kind="progress", stage="render", done=1, of=2))
     marker = Path(arguments.out) / f"{spec.index}-{os.getpid()}"
