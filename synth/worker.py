@@ -1,4 +1,4 @@
-"""One job in a process of its own: `python -m synth.worker --out DIR --events FD --parent PID`, the spec on standard input.
+"""One job in a process of its own: `python -m synth.worker --out DIR --events FD --parent PID`, its spec on stdin.
 
 A clip that makes Blender crash takes only its own process along; whatever Blender prints goes to the job's log.
 """
