@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from synth import provenance
 from synth.assets import resolve
@@ -26,7 +27,7 @@ from synth.cloth import store
 from synth.cloth.simulate import simulate
 from synth.journal import Journal
 from synth.layout import journal_folder, shard_path, simulation_path
-from synth.motion import sampler
+from synth.motion.clips import realise
 from synth.scene.cameras import cameras
 from synth.shards.write import Provenance, write_shard
 from synth.spec import ClipSpec, to_plain
@@ -92,7 +93,7 @@ def simulated(spec: ClipSpec, body: BodyModel, out: Path, progress: Progress) ->
     path = simulation_path(out, spec)
     clip = store.load(path, spec, body)
     if clip is None:
-        motion = sampler.realise(spec.motion, body=body, betas=spec.body.betas)
+        motion, _ = realise(spec.motion, body, np.array(spec.body.betas))
         clip = simulate(spec, body, motion, solve, on_frame=lambda done, of: progress("simulate", done, of))
         store.save(path, spec, clip)
     return clip
