@@ -67,8 +67,8 @@ def surface_map(reference: BodyModel, body: BodyModel) -> scipy.sparse.csr_matri
         near = np.isin(face_parts, _neighbours(int(part), body.parents))
         faces = body.faces[near] if near.any() else body.faces
         chosen = parts == part
-        _, _, face, barycentric = ClosestPoint(body.v_template, faces)(moved[chosen])
-        index[chosen], weight[chosen] = faces[face], barycentric
+        found = ClosestPoint(body.v_template, faces)(moved[chosen], exact=True)
+        index[chosen], weight[chosen] = faces[found.face], found.barycentric
     weight = np.clip(weight, 0, None)
     weight /= weight.sum(axis=1, keepdims=True)
     entries = (weight.ravel(), (np.repeat(np.arange(rows), 3), index.ravel()))
