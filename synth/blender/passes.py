@@ -7,6 +7,7 @@ memory and is read with the OpenImageIO that comes inside the bpy package.
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -22,7 +23,7 @@ def datafiles() -> Path:
     return Path(bpy.utils.resource_path("LOCAL")) / "datafiles"
 
 
-def _oiio():  # noqa: ANN202: an extension module without stubs
+def _oiio() -> Any:
     """The bundled OpenImageIO."""
     folder = str(Path(bpy.utils.resource_path("LOCAL")) / "python/lib/python3.11/site-packages")
     if folder not in sys.path:
@@ -70,7 +71,7 @@ def read_picture(path: Path) -> Float[Array, "H W 3"]:
     if not np.isfinite(pixels).all():
         raise SynthError(f"{path}: the picture holds NaN or infinite values", "Remove it from the folder")
     pixels = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] < 3 else pixels[..., :3]
-    return srgb_to_linear(pixels) if image.spec().format in (oiio.UINT8, oiio.UINT16) else pixels
+    return srgb_to_linear(pixels) if image.nativespec().format.basetype in (oiio.UINT8, oiio.UINT16) else pixels
 
 
 def _read(path: Path) -> dict[str, Float[Array, "H W"]]:

@@ -92,17 +92,25 @@ class ClipRenderer:
 
     def _set_background(self) -> None:
         environment, behind = self.spec.scene.environment, self.spec.scene.background
-        picture = passes.read_picture(located(environment.image))
-        strength = environment.strength / backgrounds.brightness(picture)
+        sphere = passes.read_picture(located(environment.image))
+        strength = environment.strength / backgrounds.brightness(sphere)
         scene.add_environment(self._picture, environment, strength)
-        camera = self.cameras[0]
-        if behind.kind == "environment":
-            picture = picture * np.float32(strength)
-        elif behind.kind == "generated":
-            picture = backgrounds.generated(behind.seed)
-        elif behind.image is not None:
+        if behind.kind == "generated":
+            self._behind = [backgrounds.generated(behind.seed, view) for view in range(len(self.cameras))]
+            return
+        picture = sphere * np.float32(strength)
+        if behind.kind == "picture":
+            if behind.image is None:
+                raise ValueError("background: a picture is wanted and none is named")
             picture = passes.read_picture(located(behind.image))
-        self._behind = backgrounds.fitted(picture, backgrounds.texels_per_pixel(behind, picture, camera))
+        texels = backgrounds.texels_per_pixel(behind, picture, self.cameras[0])
+        self._behind = [backgrounds.fitted(picture, texels)] * len(self.cameras)
+
+    def background(self, view: int, t: int) -> Float[Array, "H W 3"]:
+        """What is behind the person, linear RGB."""
+        looks = self.spec.scene
+        picture, turn = self._behind[view], looks.environment.rotation
+        return backgrounds.background(looks.background, picture, self.cameras[view], t, view=view, rotation=turn)
 
     def frame(self, view: int, t: int) -> Passes:
         """Render one frame of one view.
@@ -123,12 +131,9 @@ class ClipRenderer:
             self._posed = t
         self._eye.look(camera, t)
         box = person_box(self._figure.vertices(t), camera, t)
-        behind = backgrounds.background(
-            self.spec.scene.background, self._behind, camera, t, self.spec.scene.environment.rotation
-        )
-        rgba, truth = self.picture(camera, box, noise_seed(self.spec.seed, self.spec.index, t, view)), None
+        rgba = self.picture(camera, box, noise_seed(self.spec.seed, self.spec.index, t, view))
         truth = self.truth(camera, box)
-        return self._passes(camera, t, rgba, truth, behind)
+        return self._passes(camera, t, rgba, truth, self.background(view, t))
 
     def picture(self, camera: Camera, box: Box, seed: int) -> Float[Array, "H W 4"]:
         """The person alone: linear RGB, multiplied by alpha, and alpha; zero outside the box."""

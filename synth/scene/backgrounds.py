@@ -20,7 +20,13 @@ MAX_ELEVATION = np.radians(75.0)
 
 
 def background(
-    spec: BackgroundSpec, picture: Float[Array, "h w 3"], camera: Camera, frame: int, rotation: float = 0.0
+    spec: BackgroundSpec,
+    picture: Float[Array, "h w 3"],
+    camera: Camera,
+    frame: int,
+    *,
+    view: int = 0,
+    rotation: float = 0.0,
 ) -> Float[Array, "H W 3"]:
     """Look up what is behind the person.
 
@@ -29,6 +35,7 @@ def background(
         picture: The spherical picture (equirectangular, upper half first), or the flat one, linear RGB.
         camera: The camera.
         frame: Which frame of its motion.
+        view: Number of the camera; each sees another part of a flat picture.
         rotation: Of the spherical picture about the vertical axis [rad].
 
     Returns:
@@ -36,16 +43,16 @@ def background(
     """
     if spec.kind == "environment":
         return sphere(picture, wide_rays(camera, frame, spec.scale), rotation)
-    return flat(spec, picture, camera, frame)
+    return flat(spec, picture, camera, frame, view)
 
 
 def sphere(
     picture: Float[Array, "h w 3"], directions_world: Float[Array, "H W 3"], rotation: float
 ) -> Float[Array, "H W 3"]:
-    """Bilinear lookup in an equirectangular picture, with Cycles' convention: its centre lies towards -Y... turned.
+    """Bilinear lookup in an equirectangular picture, Cycles' way round.
 
     Args:
-        picture: Linear RGB; u = 0.5 is the direction -X turned by the convention below, v = 0 the zenith.
+        picture: Linear RGB; its centre lies towards +X, its left half towards +Y, its first row at the zenith.
         directions_world: Directions, any length.
         rotation: Of the picture about the vertical axis, from +X towards +Y [rad].
     """
@@ -77,8 +84,10 @@ def wide_rays(camera: Camera, frame: int, scale: float) -> Float[Array, "H W 3"]
     return forward + offset[..., :1] * right + offset[..., 1:] * down
 
 
-def flat(spec: BackgroundSpec, picture: Float[Array, "h w 3"], camera: Camera, frame: int) -> Float[Array, "H W 3"]:
-    """A flat picture that fills the view, zoomed by `scale`, rotated, moved as the camera turns; mirrored beyond its edges."""
+def flat(
+    spec: BackgroundSpec, picture: Float[Array, "h w 3"], camera: Camera, frame: int, view: int
+) -> Float[Array, "H W 3"]:
+    """A flat picture that fills the view, zoomed, rotated, moved as the camera turns; mirrored beyond its edges."""
     axes = camera.T_camera_world[:, 2, :3]
     azimuths = np.unwrap(np.arctan2(axes[:, 1], axes[:, 0]))
     elevations = np.arcsin(np.clip(axes[:, 2], -1.0, 1.0))
@@ -88,7 +97,7 @@ def flat(spec: BackgroundSpec, picture: Float[Array, "h w 3"], camera: Camera, f
     texels = min(height / camera.height, width / camera.width) / spec.scale
     cos, sin = np.cos(spec.rotation), np.sin(spec.rotation)
     offset = (pixel_centres(camera) - camera.K[:2, 2] + pan) * texels @ np.array([[cos, sin], [-sin, cos]])
-    place = generator(spec.seed, "background", "place").uniform(-1, 1, 2) * 0.5 * (1 - 1 / spec.scale)
+    place = generator(spec.seed, "background", "place", view).uniform(-1, 1, 2) * 0.5 * (1 - 1 / spec.scale)
     x, y = offset[..., 0] + (0.5 + place[0]) * width, offset[..., 1] + (0.5 + place[1]) * height
     return _bilinear(picture, _mirror(x, width), _mirror(y, height), wrap=False)
 
@@ -106,28 +115,30 @@ def fitted(picture: Float[Array, "h w 3"], texels: float) -> Float[Array, "a b 3
     return blocks.mean(axis=(1, 3)).astype(np.float32)
 
 
-def generated(seed: int, size: int = 320) -> Float[Array, "S S 3"]:
+def generated(seed: int, view: int, size: int = 320) -> Float[Array, "S S 3"]:
     """Make a flat picture out of focus: walls and a floor, or sky and ground, with blurred things in front.
 
     Args:
         seed: Of the picture.
+        view: Each camera sees another one, of the same colours.
         size: Side [px].
 
     Returns:
         Linear RGB in [0, 1].
     """
     rng = generator(seed, "background", "picture")
+    wall, floor = _colour(rng, 0.15, 0.75), _colour(rng, 0.05, 0.45)
+    rng = generator(seed, "background", "picture", view)
     y, x = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     horizon = rng.uniform(0.45, 0.8)
-    wall, floor = _colour(rng, 0.15, 0.75), _colour(rng, 0.05, 0.45)
     gradient = 1 + rng.uniform(-0.5, 0.5) * (x - 0.5) + rng.uniform(-0.6, 0.6) * (y - 0.5)
     picture = np.where((y < horizon)[..., None], wall, floor * (0.6 + 0.8 * (y - horizon)[..., None]))
     picture = picture * gradient[..., None]
     for _ in range(rng.integers(6, 16)):
         picture = _put(rng, picture, x, y, horizon)
     texture = _smooth(rng.normal(size=(size, size)), rng.uniform(1.0, 3.0))
-    picture = picture * (1 + 0.08 * texture / texture.std())[..., None]
-    blur = rng.uniform(0.6, 3.0)
+    picture = picture * (1 + 0.03 * texture / texture.std())[..., None]
+    blur = rng.uniform(1.0, 4.0)
     return np.clip(np.stack([_smooth(c, blur) for c in np.moveaxis(picture, -1, 0)], axis=-1), 0, 1).astype(np.float32)
 
 
@@ -159,7 +170,7 @@ def _put(
 
 def _colour(rng: np.random.Generator, low: float, high: float) -> Float[Array, " 3"]:
     """A muted colour of random brightness, linear RGB."""
-    return rng.uniform(low, high) * np.clip(1 + 0.25 * rng.normal(size=3), 0.3, 1.7)
+    return rng.uniform(low, high) * np.clip(1 + 0.13 * rng.normal(size=3), 0.4, 1.6)
 
 
 def _smooth(channel: Float[Array, "S S"], sigma: float) -> Float[Array, "S S"]:
