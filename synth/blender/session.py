@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bpy
+import bpy as _bpy
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
 Array = np.ndarray
 
 __all__ = ["empty_scene", "evaluated_vertices", "follow_file", "mesh_object", "output_to", "write_pc2"]
+
+bpy: Any = _bpy  # its stubs know little
 
 
 def empty_scene(threads: int = 1) -> Any:
@@ -28,7 +30,6 @@ def empty_scene(threads: int = 1) -> Any:
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    assert scene is not None
     scene.render.threads_mode = "FIXED"
     scene.render.threads = threads
     return scene
@@ -56,7 +57,7 @@ def mesh_object(name: str, vertices: Float[Array, "V 3"], faces: Int[Array, "F K
     mesh.polygons.foreach_set("use_smooth", np.full(len(corners), smooth))
     mesh.update(calc_edges=True)
     thing = bpy.data.objects.new(name, mesh)
-    bpy.context.scene.collection.objects.link(thing)  # pyright: ignore[reportOptionalMemberAccess]
+    bpy.context.scene.collection.objects.link(thing)
     return thing
 
 

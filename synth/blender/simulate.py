@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bpy
+import bpy as _bpy
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
@@ -22,6 +22,8 @@ Array = np.ndarray
 OnFrame = Callable[[int, int], None]
 
 __all__ = ["solve"]
+
+bpy: Any = _bpy
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def solve(
     """Simulate an outfit.
 
     Args:
-        dressed: The garments, innermost first. Their first frame must be free of the body: it is the cloth's rest shape.
+        dressed: The garments, innermost first. Their first frame, clear of the body, is the cloth's rest shape.
         body_vertices_world: The body in every frame [m].
         faces: The body's triangles.
         fps: Frame rate of the frames given [Hz].

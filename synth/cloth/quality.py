@@ -1,0 +1,230 @@
+"""The gate: does a simulated garment still look worn? Numbers per frame, and the reason for each rejection."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from synth.geometry.triangles import ClosestPoint, SurfacePoints, vertex_normals
+from synth.types import DressedGarment, Quality
+
+Array = np.ndarray
+
+__all__ = ["LIMITS", "Limits", "assess", "beside", "covered_at_rest", "garment_surface", "in_front", "on_border"]
+
+_LEAVE_BORDER = 0.999
+"""A closest point with this much of its weight on an open border: the query point is beside the cloth."""
+_FRONT = (0.001, 0.02)
+"""Skin this far in front of the cloth [m] shows through it; further off it is another limb."""
+_STILL = 0.15
+"""A body slower than this [m/s] counts as moving this fast, or cloth that settles would look like an explosion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The worst a frame may be; `..._loose` is for garments that may swing away from the body.
+
+    Provisional: drawn from 33 clips that one person labelled, on one body.
+    """
+
+    penetration: float = 0.03
+    """Share of the garment's vertices more than 1 mm inside the body."""
+    mean_penetration: float = 0.01
+    """The same, mean over the clip."""
+    deep_penetration: float = 0.01
+    """Share of the garment's vertices more than 5 mm inside the body."""
+    poke_through: float = 0.03
+    """Share of the covered body that stands in front of the garment."""
+    strain: float = 0.12
+    strain_loose: float = 0.20
+    """Mean absolute edge strain."""
+    coverage: float = 0.75
+    """Least share of the body covered at rest that still is; not asked of a loose garment."""
+    drift: float = 0.05
+    """Centroid's distance from where skinning puts it [m]; not asked of a loose garment."""
+    speed_ratio: float = 8.0
+    speed_ratio_loose: float = 16.0
+    """Fastest garment vertex over fastest body vertex."""
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            if not getattr(self, spec.name) > 0:
+                raise ValueError(f"{spec.name}: expected a positive limit, got {getattr(self, spec.name)}")
+
+
+LIMITS = Limits()
+
+
+def on_border(triangles: Int[Array, "F 3"], count: int) -> Bool[Array, " V"]:
+    """Vertices on an open border of a mesh of `count` vertices."""
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    pairs, uses = np.unique(edges, axis=0, return_counts=True)
+    mask = np.zeros(count, dtype=bool)
+    mask[pairs[uses == 1].ravel()] = True
+    return mask
+
+
+def garment_surface(vertices: Float[Array, "Vg 3"], triangles: Int[Array, "F 3"]) -> ClosestPoint:
+    """A garment's surface, to be asked for closest points."""
+    return ClosestPoint(vertices, triangles, candidates=6)
+
+
+def beside(hits: SurfacePoints, triangles: Int[Array, "F 3"], border: Bool[Array, " Vg"]) -> Bool[Array, " N"]:
+    """Whether the closest point lies on the garment's open border, where its sides mean nothing."""
+    weight = (hits.barycentric * border[triangles[hits.face]]).sum(axis=1)
+    return weight > _LEAVE_BORDER
+
+
+def covered_at_rest(
+    worn: DressedGarment, body_vertices_world: Float[Array, "V 3"], faces: Int[Array, "F 3"]
+) -> Int[Array, " C"]:
+    """Body vertices under the garment in its first frame.
+
+    Args:
+        worn: The garment; its skinned first frame is the one looked at.
+        body_vertices_world: The body in that frame [m].
+        faces: The body's triangles.
+    """
+    triangles = worn.garment.triangles
+    start = worn.skinned_world[0].astype(np.float64)
+    low, high = start.min(axis=0) - 0.02, start.max(axis=0) + 0.02
+    near = np.flatnonzero(((body_vertices_world > low) & (body_vertices_world < high)).all(axis=1))
+    hits = garment_surface(start, triangles)(body_vertices_world[near])
+    facing = np.einsum("ni,ni->n", vertex_normals(body_vertices_world, faces)[near], hits.normal) > 0
+    under = (hits.distance < 0) & (hits.distance > -0.12) & facing
+    return near[under & ~beside(hits, triangles, on_border(triangles, len(start)))]
+
+
+def in_front(
+    hits: SurfacePoints, body_normals: Float[Array, "C 3"], aside: Bool[Array, " C"]
+) -> tuple[Bool[Array, " C"], Bool[Array, " C"]]:
+    """Which of the body's vertices show through the garment, and which lie under it.
+
+    Skin counts as in front only if it faces the way the cloth does: an arm that presses on the side of the shirt faces
+    it, and hides nothing it should not.
+
+    Args:
+        hits: Closest points of the garment to the body's vertices.
+        body_normals: Unit normals of these vertices.
+        aside: Whether the closest point lies on the garment's open border.
+
+    Returns:
+        (in front, covered)
+    """
+    same_way = np.einsum("ni,ni->n", body_normals, hits.normal) > 0.2
+    front = (hits.distance > _FRONT[0]) & (hits.distance < _FRONT[1]) & same_way & ~aside
+    covered = ~aside & ((hits.distance <= 0) | ~same_way)
+    return front, covered
+
+
+def assess(
+    worn: DressedGarment,
+    vertices_world: Float[Array, "T Vg 3"],
+    body_vertices_world: Float[Array, "T V 3"],
+    faces: Int[Array, "F 3"],
+    fps: float,
+    covered: Int[Array, " C"],
+    limits: Limits = LIMITS,
+) -> Quality:
+    """Measure one garment in the frames to be rendered, and judge it.
+
+    Args:
+        worn: The garment; its skinned motion covers the same T frames.
+        vertices_world: Simulated vertices [m].
+        body_vertices_world: The body [m].
+        faces: The body's triangles.
+        fps: Frame rate [Hz].
+        covered: Body vertices under the garment at rest (`covered_at_rest`).
+        limits: The worst a frame may be.
+
+    Raises:
+        ValueError: the arrays differ in their number of frames.
+    """
+    frames = len(vertices_world)
+    if not len(worn.skinned_world) == len(body_vertices_world) == frames:
+        raise ValueError(f"{worn.garment.name}: garment, skinned garment and body differ in their number of frames")
+    finite = np.isfinite(vertices_world).all(axis=(1, 2))
+    # The measures of a frame that is not a number are NaN; the reason is given once, for the first such frame.
+    measured = {name: np.full(frames, np.nan) for name in _MEASURES}
+    triangles = worn.garment.triangles
+    border = on_border(triangles, vertices_world.shape[1])
+    for t in np.flatnonzero(finite):
+        vertices, body = vertices_world[t].astype(np.float64), body_vertices_world[t].astype(np.float64)
+        distance = ClosestPoint(body, faces)(vertices).distance
+        measured["penetration"][t] = np.mean(distance < -0.001)
+        measured["deep_penetration"][t] = np.mean(distance < -0.005)
+        hits = garment_surface(vertices, triangles)(body[covered])
+        front, under = in_front(hits, vertex_normals(body, faces)[covered], beside(hits, triangles, border))
+        measured["poke_through"][t] = front.mean() if len(covered) else 0.0
+        measured["coverage"][t] = under.mean() if len(covered) else 1.0
+    measured["strain"] = _strain(worn, vertices_world)
+    measured["drift"] = np.linalg.norm(vertices_world.mean(axis=1) - worn.skinned_world.mean(axis=1), axis=1)
+    measured["speed_ratio"] = _speed_ratio(vertices_world, body_vertices_world, fps)
+    return Quality(**measured, reasons=tuple(_reasons(worn, measured, finite, limits)))
+
+
+_MEASURES = ("penetration", "deep_penetration", "poke_through", "strain", "coverage", "drift", "speed_ratio")
+
+
+def _strain(worn: DressedGarment, vertices_world: Float[Array, "T Vg 3"]) -> Float[Array, " T"]:
+    """Mean |length / fitted length - 1| over the edges; slivers, which magnify noise, are left out."""
+    first, second = worn.garment.edges.T
+    rest = np.linalg.norm(worn.rest_vertices[first] - worn.rest_vertices[second], axis=1)
+    keep = rest > 0.3 * rest.mean()
+    lengths = np.linalg.norm(vertices_world[:, first[keep]] - vertices_world[:, second[keep]], axis=2)
+    return np.abs(lengths / rest[keep] - 1).mean(axis=1)
+
+
+def _speed_ratio(
+    vertices_world: Float[Array, "T Vg 3"], body_vertices_world: Float[Array, "T V 3"], fps: float
+) -> Float[Array, " T"]:
+    """Fastest garment vertex over fastest body vertex, per frame; the first frame has the second's."""
+    if len(vertices_world) < 2:
+        return np.zeros(len(vertices_world))
+    cloth, body = (
+        np.linalg.norm(np.diff(positions, axis=0), axis=2).max(axis=1) * fps
+        for positions in (vertices_world, body_vertices_world)
+    )
+    ratio = cloth / np.maximum(body, _STILL)
+    return np.concatenate([ratio[:1], ratio])
+
+
+def _reasons(
+    worn: DressedGarment, measured: dict[str, Float[Array, " T"]], finite: Bool[Array, " T"], limits: Limits
+) -> list[str]:
+    """What speaks against the garment, the worst frame of each kind."""
+    name, loose = worn.garment.name, worn.garment.loose
+    if not finite.all():
+        return [f"{name}: frame {int(np.argmin(finite))}: the solver blew up (coordinates are not finite)"]
+    checks = [
+        ("penetration", limits.penetration, 100, "% of vertices > 1 mm inside the body"),
+        ("deep_penetration", limits.deep_penetration, 100, "% of vertices > 5 mm inside the body"),
+        ("poke_through", limits.poke_through, 100, "% of the covered skin shows through"),
+        ("strain", limits.strain_loose if loose else limits.strain, 100, "% mean strain of the edges"),
+        (
+            "speed_ratio",
+            limits.speed_ratio_loose if loose else limits.speed_ratio,
+            1,
+            "times as fast as the body: it flies off",
+        ),
+    ]
+    if not loose:
+        checks.append(("drift", limits.drift, 100, "cm from where the body carries it: it slips"))
+    found = []
+    for key, limit, scale, said in checks:
+        worst = int(np.argmax(measured[key]))
+        if measured[key][worst] > limit:
+            found.append(f"{name}: frame {worst}: {scale * measured[key][worst]:.1f} {said} (limit {scale * limit:g})")
+    mean = measured["penetration"].mean()
+    if mean > limits.mean_penetration:
+        found.append(
+            f"{name}: {100 * mean:.1f} % of vertices > 1 mm inside the body on average "
+            f"(limit {100 * limits.mean_penetration:g} %)"
+        )
+    worst = int(np.argmin(measured["coverage"]))
+    if not loose and measured["coverage"][worst] < limits.coverage:
+        found.append(
+            f"{name}: frame {worst}: covers {100 * measured['coverage'][worst]:.0f} % of what it covered at rest "
+            f"(limit {100 * limits.coverage:g} %)"
+        )
+    return found
