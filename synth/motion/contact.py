@@ -1,0 +1,75 @@
+"""Feet and the floor: which points of the skin a foot stands on, and when a captured foot rests."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from synth.motion.correspondence import column
+from synth.motion.skeleton import SkeletonMotion
+from synth.types import BodyModel
+
+Array = np.ndarray
+
+FOOT_PARTS = ((7, 10), (8, 11))
+"""SMPL joints of the left and the right foot."""
+SOLE_HEIGHT = 0.012
+"""Skin of the foot this close to its lowest point at rest belongs to the sole [m]."""
+SOLE_POINTS = 8
+NEAR = 0.04
+"""A resting ankle or toe is this close to the height it has on the floor [m]."""
+SLOW = 0.35
+"""And slower than this [m/s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Soles:
+    """Points of one sole, to be skinned."""
+
+    points: Float[Array, "P 3"]
+    shapedirs: Float[Array, "P 3 B"]
+    weights: Float[Array, "P 24"]
+
+
+def soles(body: BodyModel) -> tuple[Soles, Soles]:
+    """Choose points spread over the left and the right sole."""
+    owner = np.argmax(body.lbs_weights, axis=1)
+    found = []
+    for parts in FOOT_PARTS:
+        foot = np.flatnonzero(np.isin(owner, parts))
+        height = body.v_template[foot, 1]
+        chosen = _spread(body.v_template, foot[height < height.min() + SOLE_HEIGHT], SOLE_POINTS)
+        found.append(
+            Soles(points=body.v_template[chosen], shapedirs=body.shapedirs[chosen], weights=body.lbs_weights[chosen])
+        )
+    return found[0], found[1]
+
+
+def contacts(motion: SkeletonMotion) -> Float[Array, "T 2"]:
+    """When each captured foot rests on the floor: its ankle or toe is low and slow.
+
+    "Low" is relative to the 5th percentile of that point's height over the sequence.
+
+    Returns:
+        1 or 0 for the left and right foot.
+    """
+    asf = motion.convention == "asf"
+    resting = np.zeros((len(motion), 2))
+    for foot, side in enumerate(("left_", "right_")):
+        for name in ("{s}tibia", "{s}foot") if asf else ("{s}Foot", "{s}ToeBase"):
+            points = motion.points[:, column(motion, side, name)]
+            low = points[:, 1] < np.percentile(points[:, 1], 5.0) + NEAR
+            if len(motion) > 1:
+                low &= np.linalg.norm(np.gradient(points, 1.0 / motion.fps, axis=0), axis=1) < SLOW
+            resting[:, foot] = np.maximum(resting[:, foot], low)
+    return resting
+
+
+def _spread(vertices: Array, candidates: Array, count: int) -> Array:
+    """Farthest-point sampling, starting from the heel."""
+    chosen = [candidates[np.argmin(vertices[candidates, 2])]]
+    distance = np.full(len(candidates), np.inf)
+    for _ in range(min(count, len(candidates)) - 1):
+        distance = np.minimum(distance, np.linalg.norm(vertices[candidates] - vertices[chosen[-1]], axis=1))
+        chosen.append(candidates[np.argmax(distance)])
+    return np.array(chosen)

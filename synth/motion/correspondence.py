@@ -1,0 +1,159 @@
+"""Which point and bone of a CMU skeleton belongs to which SMPL joint, and the pose SMPL takes to copy its rest pose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from synth.body.joints import JOINT_NAMES, PARENTS
+from synth.errors import SynthError
+from synth.motion.skeleton import SkeletonMotion, axis_rotation
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one SMPL joint is fitted to. Names hold "{s}" for the side: "l"/"r" (ASF), "Left"/"Right" (BVH)."""
+
+    asf: str
+    bvh: str
+    weight: float
+    """Of the distance in the fit."""
+    spread: float
+    """Expected distance between the joint's place in the two models [m]; it is estimated within this."""
+
+
+def _sided(**joints: Target) -> dict[str, Target]:
+    return {f"{side}_{joint}": target for side in ("left", "right") for joint, target in joints.items()}
+
+
+# A CMU bone's END is the joint. Its "radius" ends before the wrist; spine, neck and pelvis differ most between models.
+TARGETS: dict[str, Target] = {
+    "pelvis": Target(asf="root", bvh="Hips", weight=0.3, spread=0.06),
+    "spine1": Target(asf="lowerback", bvh="Spine", weight=0.2, spread=0.06),
+    "spine2": Target(asf="upperback", bvh="Spine1", weight=0.3, spread=0.06),
+    "spine3": Target(asf="thorax", bvh="Neck", weight=0.3, spread=0.08),
+    "neck": Target(asf="lowerneck", bvh="Neck1", weight=0.3, spread=0.06),
+    "head": Target(asf="upperneck", bvh="Head", weight=0.6, spread=0.05),
+} | _sided(
+    hip=Target(asf="{s}hipjoint", bvh="{s}UpLeg", weight=1.0, spread=0.03),
+    knee=Target(asf="{s}femur", bvh="{s}Leg", weight=1.0, spread=0.015),
+    ankle=Target(asf="{s}tibia", bvh="{s}Foot", weight=1.0, spread=0.015),
+    foot=Target(asf="{s}foot", bvh="{s}ToeBase", weight=0.7, spread=0.03),
+    shoulder=Target(asf="{s}clavicle", bvh="{s}Arm", weight=1.0, spread=0.03),
+    elbow=Target(asf="{s}humerus", bvh="{s}ForeArm", weight=1.0, spread=0.015),
+    wrist=Target(asf="{s}radius", bvh="{s}Hand", weight=0.3, spread=0.06),
+    hand=Target(asf="{s}hand", bvh="{i}Fingers", weight=0.8, spread=0.03),
+)
+
+# SMPL joint -> the bone whose rotation it copies: (ASF, BVH).
+DRIVERS: dict[str, tuple[str, str]] = {
+    "pelvis": ("root", "Hips"),
+    "spine1": ("lowerback", "LowerBack"),
+    "spine2": ("upperback", "Spine"),
+    "spine3": ("thorax", "Spine1"),
+    "neck": ("lowerneck", "Neck"),
+    "head": ("head", "Head"),
+} | {
+    f"{side}_{joint}": bones
+    for side in ("left", "right")
+    for joint, bones in {
+        "hip": ("{s}femur", "{s}UpLeg"),
+        "knee": ("{s}tibia", "{s}Leg"),
+        "ankle": ("{s}foot", "{s}Foot"),
+        "foot": ("{s}toes", "{s}ToeBase"),
+        "collar": ("{s}clavicle", "{s}Shoulder"),
+        "shoulder": ("{s}humerus", "{s}Arm"),
+        "elbow": ("{s}radius", "{s}ForeArm"),
+        "wrist": ("{s}hand", "{s}FingerBase"),
+    }.items()
+}
+
+COLLAR_SHARE = 0.3
+"""Part of the arm's elevation that the collar bone makes (scapulohumeral rhythm); CMU's clavicles hardly move."""
+COLLAR_LIMITS = (-0.45, 0.35)
+"""[rad]"""
+LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "hand"))
+
+
+def column(motion: SkeletonMotion, joint: str, name: str) -> int:
+    """Column of a named point or bone of a joint's side.
+
+    Raises:
+        SynthError: the skeleton has none of that name.
+    """
+    left = joint.startswith("left_")
+    sides = ("l", "r") if motion.convention == "asf" else ("Left", "Right")
+    name = name.format(s=sides[0] if left else sides[1], i="L" if left else "R")
+    if name not in motion.names:
+        raise SynthError(f"{motion.source}: the skeleton has no {name!r}", "Only CMU's skeletons (ASF, BVH) are known")
+    return motion.index(name)
+
+
+def targets(motion: SkeletonMotion) -> dict[str, int]:
+    """Column of the point that each fitted SMPL joint belongs to."""
+    return {
+        joint: column(motion, joint, target.asf if motion.convention == "asf" else target.bvh)
+        for joint, target in TARGETS.items()
+    }
+
+
+def retargeted(motion: SkeletonMotion, rest_joints: Float[Array, "24 3"]) -> Float[Array, "T 24 3 3"]:
+    """Rotations of SMPL's joints in the world that copy the skeleton's bones.
+
+    Args:
+        motion: CMU skeleton.
+        rest_joints: SMPL's joints at rest [m].
+    """
+    copied = _rest_pose(motion, rest_joints)
+    world = np.empty((len(motion), 24, 3, 3))
+    for j, joint in enumerate(JOINT_NAMES):
+        if joint in DRIVERS:
+            bone = DRIVERS[joint][0 if motion.convention == "asf" else 1]
+            world[:, j] = motion.rotations[:, column(motion, joint, bone)] @ copied[j]
+        else:
+            world[:, j] = world[:, PARENTS[j]]
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        _raise_collar(world, rest_joints, side, sign)
+    return world
+
+
+def _raise_collar(world: Array, rest_joints: Array, side: str, sign: float) -> None:
+    chest, collar, shoulder, elbow = (
+        JOINT_NAMES.index(name) for name in ("spine3", f"{side}_collar", f"{side}_shoulder", f"{side}_elbow")
+    )
+    arm = world[:, shoulder] @ (rest_joints[elbow] - rest_joints[shoulder])
+    up = np.einsum("tji,tj->ti", world[:, chest], arm / np.linalg.norm(arm, axis=1, keepdims=True))[:, 1]
+    angle = np.clip(COLLAR_SHARE * np.arcsin(np.clip(up, -1.0, 1.0)), *COLLAR_LIMITS)
+    world[:, collar] = world[:, collar] @ axis_rotation("z", sign * angle)
+
+
+def _rest_pose(motion: SkeletonMotion, rest_joints: Array) -> Float[Array, "24 3 3"]:
+    """World rotation of each SMPL joint in the skeleton's rest pose."""
+    at = targets(motion)
+    pose = np.tile(np.eye(3), (24, 1, 1))
+
+    def bone(start: str, end: str) -> Array:
+        return motion.rest[at[end]] - motion.rest[at[start]]
+
+    for side in ("left", "right"):
+        for start, end in LIMBS:
+            j = JOINT_NAMES.index(f"{side}_{start}")
+            tip = JOINT_NAMES.index(f"{side}_{'wrist' if end == 'hand' else end}")
+            parent = pose[PARENTS[j]]
+            wanted = bone(f"{side}_{start}", f"{side}_{end}")
+            pose[j] = _shortest_turn(parent @ (rest_joints[tip] - rest_joints[j]), wanted) @ parent
+        ankle, foot = JOINT_NAMES.index(f"{side}_ankle"), JOINT_NAMES.index(f"{side}_foot")
+        own, wanted = rest_joints[foot] - rest_joints[ankle], bone(f"{side}_ankle", f"{side}_foot")
+        yaw = np.arctan2(wanted[0], wanted[2]) - np.arctan2(own[0], own[2])
+        pose[ankle] = pose[foot] = axis_rotation("y", yaw)
+    return pose
+
+
+def _shortest_turn(start: Float[Array, " 3"], end: Float[Array, " 3"]) -> Float[Array, "3 3"]:
+    """Rotation matrix from one direction to another, about the axis at right angles to both."""
+    start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
+    x, y, z = np.cross(start, end)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + cross + cross @ cross / (1.0 + start @ end)
