@@ -15,6 +15,8 @@ from synth.types import Camera
 
 Array = np.ndarray
 
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+"""Of linear sRGB."""
 MAX_ELEVATION = np.radians(75.0)
 """The background's line of sight stays this far from the zenith."""
 
@@ -150,7 +152,7 @@ def _put(
     horizon: float,
 ) -> Float[Array, "S S 3"]:
     """Draw one thing: a lit window or lamp, a piece of furniture on the floor, or something round."""
-    kind, size = rng.choice(["window", "furniture", "round"]), picture.shape[0]
+    kind, size = rng.choice(["window", "furniture", "round"], p=[0.35, 0.5, 0.15]), picture.shape[0]
     width, height = rng.uniform(0.05, 0.3), rng.uniform(0.08, 0.45)
     centre = rng.uniform(-0.05, 1.05)
     colour = _colour(rng, 0.02, 0.7)
@@ -206,14 +208,21 @@ def _bilinear(
 
 
 def brightness(picture: Float[Array, "h w 3"]) -> float:
-    """Mean luminance of a spherical picture by solid angle, its sun and lamps cut at ten times the median.
+    """Radiance of a white wall lit by a spherical picture, facing where it is lit best; what one exposes a picture for.
 
-    Exposing for this is what a photographer does: skies are bright but not white, and the sun does not decide.
+    Args:
+        picture: Equirectangular, linear RGB.
+
+    Returns:
+        Largest irradiance over upright walls, over pi.
     """
-    luminance = picture @ np.array([0.2126, 0.7152, 0.0722])
-    weight = np.repeat(np.cos((0.5 - (np.arange(len(picture)) + 0.5) / len(picture)) * np.pi), picture.shape[1])
-    cut = np.minimum(luminance, 10 * max(float(np.median(luminance)), 1e-6)).ravel()
-    return max(float((cut * weight).sum() / weight.sum()), 1e-6)
+    height, width = picture.shape[:2]
+    elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
+    # A wall sees a band of the sphere weighted by the cosine to its normal: cos(elevation) cos(azimuth), cut at 0.
+    column = (picture @ LUMINANCE * np.cos(elevation)[:, None] ** 2).sum(axis=0) * (np.pi / height)
+    azimuth = (np.arange(width) + 0.5) / width * 2 * np.pi
+    towards = np.maximum(np.cos(azimuth[None] - np.linspace(0, 2 * np.pi, 36, endpoint=False)[:, None]), 0.0)
+    return max(float((towards @ column).max() * (2 * np.pi / width) / np.pi), 1e-6)
 
 
 def texels_per_pixel(spec: BackgroundSpec, picture: Float[Array, "h w 3"], camera: Camera) -> float:

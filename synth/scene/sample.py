@@ -101,7 +101,7 @@ def sample_scene(
         environment=EnvironmentSpec(
             image=_choice(rng, files.hdris),
             rotation=float(rng.uniform(-np.pi, np.pi)),
-            strength=float(np.exp(rng.uniform(np.log(0.25), np.log(0.55)))),
+            strength=float(np.exp(rng.uniform(np.log(0.6), np.log(1.2)))),
         ),
         background=sample_background(rng, files),
         skin=sample_skin(rng, files.skins),
@@ -126,11 +126,11 @@ def sample_lights(rng: np.random.Generator, count: int = 4) -> tuple[AreaLightSp
     """Area lights around and above the person, of random strength, size and warmth.
 
     Their shares are random (often one or two prevail); together they give a white surface that faces them all a
-    radiance of 0.2 to 0.7, so that pictures are neither black nor burnt out. A light of P watts at d metres gives an
+    radiance of 0.15 to 0.6, so that pictures are neither black nor burnt out. A light of P watts at d metres gives an
     irradiance of P / (pi d^2).
     """
     shares = rng.dirichlet(np.full(count, 0.7))
-    total = np.exp(rng.uniform(np.log(0.2), np.log(0.7)))
+    total = np.exp(rng.uniform(np.log(0.15), np.log(0.6)))
     start, made = rng.uniform(0, 2 * np.pi), []
     for k in range(count):
         azimuth = start + 2 * np.pi * (k + rng.uniform(-0.3, 0.3)) / count
@@ -205,7 +205,7 @@ def sample_cloth(rng: np.random.Generator, textures: tuple[FileRef, ...]) -> Mat
 
 def _cloth_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     """Any hue, mostly muted, from nearly black to nearly white; linear RGB."""
-    value, saturation, hue = rng.uniform(0.08, 0.9), rng.beta(1.2, 1.5), rng.uniform(0, 1)
+    value, saturation, hue = rng.uniform(0.2, 0.92), rng.beta(1.2, 1.5), rng.uniform(0, 1)
     wheel = np.clip(np.abs((6 * hue + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
     return _triple((value * (1 - saturation * (1 - wheel))) ** 2.2)
 
