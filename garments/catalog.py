@@ -1,0 +1,161 @@
+"""The garments there are: folders with a `garment.toml` (what it is) and a `rest.npz` (its mesh), and the fabrics."""
+
+import hashlib
+import io
+import os
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from garments.garment import Fabric, Garment
+
+__all__ = ["DATA", "CatalogError", "digest", "fabrics", "load", "names", "save"]
+
+DATA = Path(__file__).resolve().parent / "data"
+"""Folder of the garments that come with the project."""
+
+_ARRAYS = ("vertices", "faces", "uv", "pins", "goals")
+
+
+class CatalogError(ValueError):
+    """A garment or fabric that is unknown, or whose files are bad; the message names it."""
+
+
+def names(folder: Path | str | None = None) -> tuple[str, ...]:
+    """Names of the garments in a folder (by default the project's), sorted."""
+    return tuple(sorted(path.parent.name for path in Path(folder or DATA).glob("*/garment.toml")))
+
+
+@cache
+def fabrics() -> dict[str, Fabric]:
+    """The fabric presets by name."""
+    return {name: Fabric(name=name, **values) for name, values in _toml(DATA / "fabrics.toml").items()}
+
+
+def load(name: str, folder: Path | str | None = None) -> Garment:
+    """Read a garment.
+
+    Args:
+        name: Its folder's name.
+        folder: Where that folder is, by default the project's.
+
+    Raises:
+        CatalogError: unknown name, unknown fabric, or bad files.
+    """
+    place = _place(name, folder)
+    table = _toml(place / "garment.toml")
+    try:
+        with np.load(place / "rest.npz", allow_pickle=False) as file:
+            arrays = {key: file[key] for key in _ARRAYS}
+        return Garment(
+            name=name,
+            layer=table["layer"],
+            covers=table["covers"],
+            vertices=arrays["vertices"].astype(np.float64),
+            faces=arrays["faces"].astype(np.int64),
+            uv=arrays["uv"].astype(np.float64),
+            pins=arrays["pins"].astype(np.float64),
+            goals=arrays["goals"].astype(np.float64),
+            loose=table["loose"],
+            fabric=fabrics()[table["fabric"]],
+            source=table["source"],
+            licence=table["licence"],
+        )
+    except KeyError as error:
+        raise CatalogError(f"garment {name}: {error} is missing in {place} or no known fabric") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise CatalogError(f"garment {name}: {place / 'rest.npz'}: {error}") from None
+
+
+def digest(name: str, folder: Path | str | None = None) -> str:
+    """SHA-256 of a garment's files.
+
+    Raises:
+        CatalogError: unknown name.
+    """
+    place = _place(name, folder)
+    total = hashlib.sha256()
+    for file in ("garment.toml", "rest.npz"):
+        content = (place / file).read_bytes()
+        total.update(f"{file} {len(content)}\n".encode() + content)
+    return total.hexdigest()
+
+
+def save(
+    garment: Garment, folder: Path | str | None = None, parameters: Mapping[str, float | int] | None = None
+) -> Path:
+    """Write a garment's folder; the same garment gives the same bytes.
+
+    Args:
+        garment: The garment. Coordinates are kept in single precision.
+        folder: Where its folder goes, by default among the project's.
+        parameters: What it was built from, kept for the record.
+
+    Returns:
+        The garment's folder.
+    """
+    place = Path(folder or DATA) / garment.name
+    place.mkdir(parents=True, exist_ok=True)
+    packed = io.BytesIO()
+    np.savez_compressed(
+        packed,
+        vertices=garment.vertices.astype("<f4"),
+        faces=garment.faces.astype("<i4"),
+        uv=garment.uv.astype("<f4"),
+        pins=garment.pins.astype("<f4"),
+        goals=garment.goals.astype("<f4"),
+    )
+    _replace(place / "rest.npz", packed.getvalue())
+    _replace(place / "garment.toml", _described(garment, parameters or {}).encode())
+    return place
+
+
+def _described(garment: Garment, parameters: Mapping[str, float | int]) -> str:
+    """The garment's table."""
+    edges = np.linalg.norm(np.diff(garment.vertices[garment.edges], axis=1)[:, 0], axis=1)
+    lines = [
+        f'covers = "{garment.covers}"  # "upper", "lower" or "full"',
+        f"layer = {garment.layer}  # a higher layer is worn over a lower one",
+        f"loose = {str(garment.loose).lower()}  # may swing away from the body",
+        f'fabric = "{garment.fabric.name}"  # what it is made of unless the clip says otherwise',
+        f'source = "{garment.source}"',
+        f'licence = "{garment.licence}"',
+        "",
+        "[sizes]",
+        f"vertices = {len(garment.vertices)}",
+        f"faces = {len(garment.faces)}",
+        f"edge_mm = {1000 * edges.mean():.2f}",
+        "",
+        "[parameters]",
+        *(f"{key} = {value!r}" for key, value in parameters.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _place(name: str, folder: Path | str | None) -> Path:
+    """Folder of a garment. A name is never a path."""
+    known = names(folder)
+    if name not in known:
+        raise CatalogError(f"garment {name!r}: not known; there are {', '.join(known) or 'none'}")
+    return Path(folder or DATA) / name
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{path}: {error}") from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
