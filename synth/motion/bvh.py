@@ -79,9 +79,9 @@ def restore_lengths(motion: SkeletonMotion) -> SkeletonMotion:
 
 def without_rest_frame(motion: SkeletonMotion) -> SkeletonMotion:
     """Drop the first frame if it is the skeleton's rest pose, which converters like to put there."""
-    turns = np.trace(motion.rotations[:2], axis1=-2, axis2=-1)
-    at_rest = np.mean(turns > 3.0 - 0.05, axis=1)
-    if len(motion) > 1 and at_rest[0] > 0.8 > at_rest[1]:
+    turned = np.arccos(np.clip((np.trace(motion.rotations[:2], axis1=-2, axis2=-1) - 1.0) / 2.0, -1.0, 1.0))
+    at_rest = np.mean(turned < 0.4, axis=1)
+    if len(motion) > 1 and at_rest[0] > 0.95 > at_rest[1]:
         return motion.frames(1, len(motion))
     return motion
 

@@ -20,6 +20,12 @@ NEAR = 0.04
 """A resting ankle or toe is this close to the height it has on the floor [m]."""
 SLOW = 0.35
 """And slower than this [m/s]."""
+FLOATING = 0.08
+"""A body whose feet are both higher than this is off the floor [m]."""
+FLIGHT = 0.6
+"""Longest jump [s]; who is off the floor for longer hangs, climbs or stands on something that is not there."""
+MARGIN = 0.25
+"""Left out on both sides of such a time [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +69,32 @@ def contacts(motion: SkeletonMotion) -> Float[Array, "T 2"]:
                 low &= np.linalg.norm(np.gradient(points, 1.0 / motion.fps, axis=0), axis=1) < SLOW
             resting[:, foot] = np.maximum(resting[:, foot], low)
     return resting
+
+
+def grounded(lowest: Float[Array, "T 2"], fps: float, least: float = 1.0) -> list[tuple[int, int]]:
+    """Stretches in which the floor explains the motion: walking, standing, jumping; not climbing or hanging.
+
+    Args:
+        lowest: Height of the lowest point of each foot [m].
+        fps: [Hz]
+        least: Shortest stretch [s].
+
+    Returns:
+        Stretches [first, last + 1).
+    """
+    off = lowest.min(axis=1) > FLOATING
+    usable = np.ones(len(off), dtype=bool)
+    margin = round(MARGIN * fps)
+    for first, last in _runs(off):
+        if last - first > FLIGHT * fps:
+            usable[max(first - margin, 0) : last + margin] = False
+    return [(first, last) for first, last in _runs(usable) if last - first >= least * fps]
+
+
+def _runs(flags: Array) -> list[tuple[int, int]]:
+    """Stretches [first, last + 1) of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
 
 
 def _spread(vertices: Array, candidates: Array, count: int) -> Array:

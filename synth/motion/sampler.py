@@ -116,7 +116,7 @@ class _Windows:
             span = int(np.ceil((self.frames - 1) * sequence.fps / self.fps - 1e-6))
             step = max(1, round(sequence.fps / SEARCH_HZ))
             starts = [np.arange(first, last - span, step) for first, last in sequence.usable]
-            if len(found := np.concatenate(starts)):
+            if starts and len(found := np.concatenate(starts)):
                 self.long_enough.append((sequence, found))
         if not self.long_enough:
             raise SynthError(
