@@ -16,7 +16,7 @@ from synth.motion import catalog, sampler
 from synth.motion.clips import realise
 from synth.rng import generator
 from synth.scene.cameras import extents
-from synth.scene.sample import find_files, sample_scene
+from synth.scene.sample import find_files, sample_cloth, sample_scene
 from synth.spec import BodySpec, ClipSpec, RenderSpec, SceneSpec, SimulationSpec
 from synth.types import BodyModel
 
@@ -68,13 +68,13 @@ class Planner:
         body = _body(path, gender)
         betas = self._sample_betas(body, index, attempt)
         dressing = generator(config.seed, index, attempt, "outfit")
-        names = self._outfits[(index + attempt) % len(self._outfits)] if self._outfits else ()
+        names = self._outfits[(index + attempt) % len(self._outfits)]
         return ClipSpec(
             seed=config.seed,
             index=index,
             motion=motion,
             body=BodySpec(file=reference(path), name=body.name, gender=gender, betas=tuple(betas.tolist())),
-            outfit=sample_outfit(dressing, names, textures=self._files.textures),
+            outfit=sample_outfit(dressing, names, lambda rng: sample_cloth(rng, self._files.textures)),
             simulation=SimulationSpec(
                 solver=config.cloth.solver, quality=config.cloth.quality, retries=config.cloth.retries
             ),

@@ -10,7 +10,7 @@ from synth.events import Event
 from synth.layout import shard_path
 from synth.local import run_jobs
 from synth.plan import Planner
-from synth.shards import manifest
+from synth.shards.manifest import NAME, Entry, Manifest
 from synth.shards.checksum import file_digest
 from synth.shards.read import check_checksums
 from synth.spec import ClipSpec
@@ -50,8 +50,8 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
     Raises:
         SynthError: an input or the machine stands in the way, or a clip could not be made.
     """
-    _prepare(out)
-    known = manifest.read(out) if (out / manifest.NAME).is_file() else {}
+    manifest = _prepared(out)
+    known = manifest.entries() if (out / NAME).is_file() else {}
     chosen = [_first_not_refused(planner, index, known) for index in range(planner.config.motion.clips)]
     empty = sum(spec is None for spec, _ in chosen)
     attempts = {spec.clip_id: attempt for spec, attempt in chosen if spec is not None}
@@ -68,12 +68,12 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
         if event.kind == "crashed":
             crashes.append(event)
         elif event.kind == "done":
-            entry = manifest.record(out, shard_path(out, spec), dict(event.seconds))
+            entry = manifest.record(shard_path(out, spec), event.seconds)
             watcher.end(
                 spec, f"{spec.clip_id}  done in {sum(entry.seconds.values()):.0f} s, {entry.bytes / 2**20:.1f} MiB"
             )
         else:
-            manifest.reject(out, spec, event.reasons)
+            manifest.reject(spec, event.reasons)
             watcher.end(spec, f"{spec.clip_id}  rejected: {event.reasons[0]}")
             _replace(planner, spec, attempts, queue)
     if crashes:
@@ -82,7 +82,7 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
     return f"{out}: {said} of {len(chosen)} clips"
 
 
-def kept(out: Path, spec: ClipSpec, known: dict[str, manifest.Entry]) -> bool:
+def kept(out: Path, spec: ClipSpec, known: dict[str, Entry]) -> bool:
     """Whether a clip's shard is there and whole; one that is whole but not in the manifest is entered."""
     path, entry = shard_path(out, spec), known.get(spec.clip_id)
     if not path.is_file():
@@ -93,11 +93,11 @@ def kept(out: Path, spec: ClipSpec, known: dict[str, manifest.Entry]) -> bool:
         log.warning("%s: damaged (%s), made anew", path, faults[0])
         path.unlink()
         return False
-    manifest.record(out, path)
+    Manifest(out).record(path)
     return True
 
 
-def _first_not_refused(planner: Planner, index: int, known: dict[str, manifest.Entry]) -> tuple[ClipSpec | None, int]:
+def _first_not_refused(planner: Planner, index: int, known: dict[str, Entry]) -> tuple[ClipSpec | None, int]:
     """The spec for a place in the plan: the first attempt that an earlier run has not refused."""
     for attempt in range(ATTEMPTS):
         spec = planner.clip(index, attempt)
@@ -119,14 +119,17 @@ def _replace(planner: Planner, spec: ClipSpec, attempts: dict[str, int], queue: 
         log.warning("clip %d of the plan: all %d attempts were rejected", spec.index, ATTEMPTS)
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder, see that it can be written to, remove what killed processes left."""
+def _prepared(out: Path) -> Manifest:
+    """Make the folder and remove what killed processes left in it.
+
+    Raises:
+        SynthError: the folder cannot be made or written to.
+    """
+    manifest = Manifest(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        for path in manifest.sweep():
+            log.info("%s: left by a killed process, removed", path)
     except OSError as error:
         raise SynthError(f"{out}: {error.strerror}", "Choose another --out folder") from None
-    for path in manifest.sweep(out):
-        log.info("%s: left by a killed process, removed", path)
+    return manifest

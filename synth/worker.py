@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True, help="process id to die with")
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that temporary files go
     report = Reporter(arguments.events)
     try:
         make(sys.stdin.read(), arguments.out, arguments.device, report)

@@ -1,5 +1,6 @@
 """`synth render` and `synth plan`: from motion to verified shards on this machine."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -75,8 +76,7 @@ def settings_flags(command: Callable[..., None]) -> Callable[..., None]:
             values[name] = None if value == () else value
         command(config=load_config(config_file, values), **flags)
 
-    merged.__doc__ = command.__doc__
-    merged.__name__ = command.__name__
+    functools.update_wrapper(merged, command)  # with the options that the command already has
     for flag, _, arguments in reversed(SETTINGS):
         merged = click.option(flag, _parameter(flag), **arguments)(merged)
     path = click.Path(path_type=Path, dir_okay=False)
