@@ -125,7 +125,9 @@ def _hierarchy(lines: list[str], path: Path) -> tuple[Hierarchy, int]:
                     found.channels[stack[-1]] = channels
                 case _:
                     raise ValueError(f"cannot make sense of {line.strip()!r}")
-        except (ValueError, IndexError) as error:
+        except IndexError:
+            raise SynthError(f"{where}: {line.strip()!r} outside of a joint's braces", "Is this a BVH file?") from None
+        except ValueError as error:
             raise SynthError(f"{where}: {error}", "Is this a BVH file?") from None
     raise SynthError(f"{path}, line {len(lines)}: the file ends before MOTION", "The file may be cut off")
 
@@ -200,7 +202,7 @@ def _posed(hierarchy: Hierarchy, values: Array, fps: float, unit: float, source:
 
 def _guess_unit(hierarchy: Hierarchy, path: Path) -> float:
     lengths = dict(zip(hierarchy.names, np.linalg.norm(hierarchy.offsets, axis=1), strict=True))
-    leg = lengths.get("LeftLeg", 0.0) + lengths.get("LeftFoot", 0.0)
+    leg = lengths["LeftLeg"] + lengths["LeftFoot"] if {"LeftLeg", "LeftFoot"} <= lengths.keys() else 0.0
     for unit in UNITS:
         if LEG[0] <= leg * unit <= LEG[1]:
             return unit

@@ -197,7 +197,7 @@ class _Problem:
             lowest = -torch.logsumexp(-height / 0.003, dim=1) * 0.003 + 0.003 * np.log(height.shape[1] / 4)
             square = (lowest / s.contact) ** 2
             loss = loss + (self.resting[:, foot] * square / (1 + square / 25)).mean()
-            loss = loss + (torch.relu(-height) / s.sinking).square().mean(1).mean()
+            loss = loss + (torch.relu(-height) / s.sinking).square().sum(1).mean()
         prior = 0.5 * (self.betas**2).sum() + 0.5 * ((self.offsets / self.spreads[:, None]) ** 2).sum()
         return loss + prior + 0.5 * (self.plane[1:] ** 2).sum()
 
