@@ -10,8 +10,8 @@ from synth.events import Event
 from synth.layout import shard_path
 from synth.local import run_jobs
 from synth.plan import Planner
-from synth.shards.manifest import NAME, Entry, Manifest
 from synth.shards.checksum import file_digest
+from synth.shards.manifest import NAME, Entry, Manifest
 from synth.shards.read import check_checksums
 from synth.spec import ClipSpec
 
