@@ -32,14 +32,14 @@ LAYER = "ViewLayer"
 
 
 def picture_scene(render: RenderSpec, device: str, threads: int) -> Any:
-    """Make the scene that gives the picture: linear RGB and alpha, denoised with the filter's fast setting."""
+    """Make the scene that gives the picture: linear RGB and alpha, denoised without prefiltering the guides."""
     scene = _scene("picture", device, threads)
     cycles = scene.cycles
     cycles.samples, cycles.max_bounces = render.samples, MAX_BOUNCES
     cycles.use_denoising = render.denoise
     if render.denoise:
         cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"
-        cycles.denoising_prefilter, cycles.denoising_quality = "NONE", "FAST"
+        cycles.denoising_prefilter, cycles.denoising_quality = "NONE", "HIGH"
         cycles.denoising_use_gpu = device != "cpu"
     return scene
 
