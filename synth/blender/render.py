@@ -66,6 +66,8 @@ class ClipRenderer:
         shared = Path("/dev/shm")
         root = scratch or (shared if shared.is_dir() and os.access(shared, os.W_OK) else None)
         self._scratch = tempfile.TemporaryDirectory(prefix="raiment-", dir=root)
+        # Blender evaluates the shape keys' animation at the frame of its current scene, which a simulation has moved
+        bpy.context.scene.frame_set(1)  # pyright: ignore[reportOptionalMemberAccess]
         origin = clip.joints_world[:, 0].mean(axis=0)
         self._picture = scene.picture_scene(spec.render, self.device, threads)
         self._truth = scene.truth_scene(self.device, threads)
