@@ -65,7 +65,7 @@ def worn(
 
     The path of the pelvis is scaled by the ratio of the legs. What is left (feet and shoes differ) is taken out by a
     smoothed vertical shift towards the scaled height of the source's lowest point, its 10th percentile being the
-    floor: z = 0, and where the person stood on something, that too.
+    floor: z = 0, and where the person stood on something, that too. Nothing is wanted below it.
 
     Args:
         motion: As captured.
@@ -79,7 +79,7 @@ def worn(
     pelvis = joints[:, 0] - [*joints[:, 0, :2].mean(axis=0), 0.0]
     moving = moved(motion, ratio * pelvis - shaped(body, betas)[1][0])
     new_low, _, _ = lowest(body, betas, moving)
-    height = ratio * (low - np.percentile(low, 10.0))
+    height = ratio * np.maximum(low - np.percentile(low, 10.0), 0.0)
     shift = _smooth(height - new_low, motion.fps)
     return moved(moving, moving.transl + shift[:, None] * [0.0, 0.0, 1.0])
 

@@ -211,7 +211,7 @@ class _Pairs:
                 fps=self.fps,
                 method=self.method,
             )
-            if reason := fault(spec, _one(first, frames_a[i]), _one(second, frames_b[j]), self.body):
+            if reason := fault(spec, _one(first, spec.frames[0]), _one(second, spec.frames[1]), self.body):
                 log.debug("%s %s: %s", spec.names, spec.frames, reason)
                 rejected.append(found[:2])
                 continue
@@ -253,4 +253,4 @@ def _usable_poses(sequence: catalog.Sequence) -> tuple[Int[Array, " K"], Float[A
 
 
 def _one(sequence: catalog.Sequence, frame: int) -> Motion:
-    return amass.read(sequence.path, name=sequence.name, start=int(frame), stop=int(frame) + 1).motion
+    return amass.read(sequence.path, name=sequence.name, start=frame, stop=frame + 1).motion

@@ -44,7 +44,7 @@ class SkeletonMotion:
         )
 
 
-def axis_rotation(axis: str, angle: Float[Array, "*N"]) -> Float[Array, "*N 3 3"]:
+def axis_rotation(axis: str, angle: Float[Array, "*N"] | float) -> Float[Array, "*N 3 3"]:
     """Rotation matrix about a coordinate axis.
 
     Args:
