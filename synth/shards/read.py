@@ -124,7 +124,7 @@ class ShardReader:
     def clip(self, name: str, start: int = 0, length: int | None = None) -> Array:
         """A field of the clip in physical units; fields that have frames are cut to [start, start + length)."""
         if name == "fps":
-            return np.float64(self.attributes["fps"])  # pyright: ignore[reportReturnType]
+            return np.asarray(self.attributes["fps"])
         dataset = self.dataset(name)
         kind = self._expected[name].kind
         with _named(self.path, name):
@@ -155,7 +155,7 @@ class ShardReader:
         """One frame of one view: as `window`, without the axis of time."""
         fields = tuple(fields)
         window = self.window(view, t, 1, fields)
-        return {name: array[0] if self._has_frames(name) else array for name, array in window.items()}
+        return {name: array[0, ...] if self._has_frames(name) else array for name, array in window.items()}
 
     def jpeg(self, view: int, t: int) -> bytes:
         """The JPEG file of one picture."""
