@@ -158,7 +158,7 @@ def _checked(path: Path, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         need(fits, name, f"expected {tuple('*' if n is None else n for n in shape)}, got {got}")
     for name, array in arrays.items():
         need(bool(np.isfinite(array).all()), name, "holds values that are not finite")
-    need(arrays["f"].min() >= 0 and arrays["f"].max() < V, "f", f"points outside the {V} vertices")
+    need(bool(arrays["f"].min() >= 0 and arrays["f"].max() < V), "f", f"points outside the {V} vertices")
     need(bool((np.abs(arrays["weights"].sum(1) - 1) < 1e-2).all()), "weights", "skin weights do not sum to 1")
     need(bool((np.abs(arrays["J_regressor"].sum(1) - 1) < 1e-2).all()), "J_regressor", "rows do not sum to 1")
     parents = arrays.pop("kintree_table").astype(np.int64)[0]
