@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.ndimage import gaussian_filter1d
+from scipy.signal import savgol_filter
 
 from synth.body.lbs import posed, shaped
 from synth.types import BodyModel, Motion
@@ -11,8 +11,8 @@ Array = np.ndarray
 
 FEET = (7, 8, 10, 11)
 """Ankles and feet."""
-SMOOTHING = 0.06
-"""Standard deviation of the smoothing of vertical corrections [s]."""
+SMOOTHING = 0.25
+"""Window of the smoothing of vertical corrections [s]."""
 REACH = 0.03
 """Height over the floor at which a foot's hold has fallen to 1/e [m]."""
 
@@ -103,4 +103,6 @@ def moved(motion: Motion, transl: Float[Array, "T 3"]) -> Motion:
 
 
 def _smooth(signal: Float[Array, " T"], fps: float) -> Float[Array, " T"]:
-    return gaussian_filter1d(signal, SMOOTHING * fps, mode="nearest")
+    """Local cubic fits: rounds the corners where the support changes, leaves a squat's steady rise and fall alone."""
+    window = min(max(5, 2 * round(SMOOTHING * fps / 2) + 1), (len(signal) - 1) // 2 * 2 + 1)
+    return signal if window < 5 else savgol_filter(signal, window, 3, mode="interp")

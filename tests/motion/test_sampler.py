@@ -167,6 +167,7 @@ def test_faulty_pairs_are_passed_over(sequences, body, monkeypatch):
     assert second.names == first.names
     assert second.frames != first.frames
     monkeypatch.setattr(sampler, "fault", lambda *_: "bad")
+    monkeypatch.setattr(sampler, "TRIES", 2)
     with pytest.raises(SynthError, match="no pair of poses"):
         sampler.plan_motions(sequences, body=body, **(SETTINGS | {"clips": 1, "interpolated_share": 1.0}))
 
