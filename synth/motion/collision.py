@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from synth.body.lbs import posed, shaped
-from synth.types import BodyModel, Motion
+from synth.body.lbs import shaped
+from synth.types import BodyModel
 
 Array = np.ndarray
 
@@ -22,18 +22,17 @@ INNER = 25.0
 """Percentile of the skin's distance from the bone taken as the radius: the balls stay within the skin."""
 
 
-def overlap_depth(body: BodyModel, betas: Float[Array, " B"], motion: Motion) -> Float[Array, "T N N"]:
+def overlap_depth(body: BodyModel, betas: Float[Array, " B"], joints: Float[Array, "T 24 3"]) -> Float[Array, "T N N"]:
     """How deep each pair of bones sinks into one another [m]; negative if they are apart.
 
     Args:
         body: The model.
         betas: Its shape.
-        motion: T frames.
+        joints: Posed joints [m].
 
     Returns:
         For each frame and pair of `BONES`; -inf for pairs that belong together.
     """
-    _, joints = posed(body, betas, motion.global_orient, motion.body_pose, motion.transl)
     steps = np.linspace(0.1, 0.9, BALLS)
     starts, ends = (joints[:, [bone[k] for bone in BONES]] for k in (0, 1))
     balls = (starts[:, :, None] * (1 - steps[:, None]) + ends[:, :, None] * steps[:, None]).reshape(len(joints), -1, 3)
@@ -43,13 +42,13 @@ def overlap_depth(body: BodyModel, betas: Float[Array, " B"], motion: Motion) ->
     return np.where(_matters(), radii[:, None] + radii - gaps, -np.inf)
 
 
-def worst_overlap(body: BodyModel, betas: Float[Array, " B"], motion: Motion) -> float:
+def worst_overlap(body: BodyModel, betas: Float[Array, " B"], joints: Float[Array, "T 24 3"]) -> float:
     """Deepest overlap of a motion [m] beyond what its first and last frame show already (captured poses are real).
 
     Returns:
         0 or less if the frames between are no worse than the two ends.
     """
-    depth = overlap_depth(body, betas, motion)
+    depth = overlap_depth(body, betas, joints)
     allowed = np.maximum(np.maximum(depth[0], depth[-1]), 0.0)
     return float((depth[1:-1] - allowed).max(initial=0.0))
 

@@ -24,7 +24,7 @@ FLOATING = 0.08
 """A body whose feet are both higher than this is off the floor [m]."""
 FLIGHT = 0.6
 """Longest jump [s]; who is off the floor for longer hangs, climbs or stands on something that is not there."""
-MARGIN = 0.25
+MARGIN = 0.4
 """Left out on both sides of such a time [s]."""
 
 

@@ -13,6 +13,8 @@ FEET = (7, 8, 10, 11)
 """Ankles and feet."""
 SMOOTHING = 0.25
 """Window of the smoothing of vertical corrections [s]."""
+CARRYING = 0.05
+"""Skin this close to the floor carries the body [m]."""
 REACH = 0.03
 """Height over the floor at which a foot's hold has fallen to 1/e [m]."""
 
@@ -28,6 +30,19 @@ def lowest(
     vertices, joints = posed(body, betas, motion.global_orient, motion.body_pose, motion.transl)
     vertex = np.argmin(vertices[..., 2], axis=1)
     return np.take_along_axis(vertices[..., 2], vertex[:, None], axis=1)[:, 0], vertex, joints
+
+
+def imbalance(vertices: Float[Array, "T V 3"]) -> Float[Array, " T"]:
+    """How far the body's middle is beside what carries it, in each frame [m]; 0 for one who stands at ease.
+
+    The middle is the skin's mean; what carries it is the box around the skin near the lowest point.
+    """
+    carrying = vertices[..., 2] < vertices[..., 2].min(axis=1, keepdims=True) + CARRYING
+    outside = np.empty(len(vertices))
+    for t, (points, low) in enumerate(zip(vertices[..., :2], carrying, strict=True)):
+        middle, box = points.mean(axis=0), points[low]
+        outside[t] = np.linalg.norm(middle - np.clip(middle, box.min(axis=0), box.max(axis=0)))
+    return outside
 
 
 def stand(motion: Motion, body: BodyModel, betas: Float[Array, " B"]) -> Motion:
@@ -105,4 +120,4 @@ def moved(motion: Motion, transl: Float[Array, "T 3"]) -> Motion:
 def _smooth(signal: Float[Array, " T"], fps: float) -> Float[Array, " T"]:
     """Local cubic fits: rounds the corners where the support changes, leaves a squat's steady rise and fall alone."""
     window = min(max(5, 2 * round(SMOOTHING * fps / 2) + 1), (len(signal) - 1) // 2 * 2 + 1)
-    return signal if window < 5 else savgol_filter(signal, window, 3, mode="interp")
+    return signal if window < 5 else np.asarray(savgol_filter(signal, window, 3, mode="interp"))

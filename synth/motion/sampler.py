@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from synth.body.lbs import posed
 from synth.errors import SynthError
 from synth.motion import amass, catalog
 from synth.motion.clips import free_body, path_between, realise
 from synth.motion.collision import worst_overlap
 from synth.motion.contrast import contrasting_pair, unlike
-from synth.motion.ground import FEET, lowest, moved
+from synth.motion.ground import FEET, imbalance
 from synth.motion.interpolate import METHODS, frames_for
 from synth.rng import generator
 from synth.spec import MotionSpec
@@ -32,6 +33,8 @@ TRIES = 40
 """Pairs tried for a clip before other sequences are."""
 OVERLAP = 0.03
 """How deep a body may sink into itself between two poses [m]."""
+BALANCE = 0.1
+"""How far the body's middle may be beside its feet between two poses [m]."""
 CHECKED = 12
 """Frames of an interpolated clip that are checked."""
 
@@ -177,7 +180,7 @@ class _Pairs:
 
     def _best(self, first: catalog.Sequence, second: catalog.Sequence) -> MotionSpec | None:
         """Most contrasting pair of poses that passes the checks."""
-        poses = [_usable_poses(s) for s in (first, second)]
+        poses = [_steady_poses(s, self.body or free_body("neutral")) for s in (first, second)]
         apart = APART
         while apart > APART / 16:
             rows = [self._free_rows(s, found, apart) for s, (_, found) in zip((first, second), poses, strict=True)]
@@ -231,24 +234,32 @@ def fault(spec: MotionSpec, start: Motion, end: Motion, body: BodyModel | None) 
         raise ValueError("body: expected a body model")
     betas = np.zeros(body.shapedirs.shape[2])
     rough = path_between(start, end, CHECKED, CHECKED * spec.fps / spec.count, spec.method)
-    overlap = worst_overlap(body, betas, rough)
-    if overlap > OVERLAP:
+    vertices, joints = posed(body, betas, rough.global_orient, rough.body_pose, rough.transl)
+    if (overlap := worst_overlap(body, betas, joints)) > OVERLAP:
         return f"the body sinks {overlap * 1e3:.0f} mm into itself"
-    _, vertices, _ = lowest(body, betas, moved(rough, np.zeros((CHECKED, 3))))
-    on_feet = np.isin(np.argmax(body.lbs_weights[vertices], axis=1), FEET)
+    if (lean := imbalance(vertices).max()) > BALANCE:
+        return f"it leans {lean * 1e3:.0f} mm over what carries it"
+    on_feet = np.isin(np.argmax(body.lbs_weights[np.argmin(vertices[..., 2], axis=1)], axis=1), FEET)
     if on_feet[0] and on_feet[-1] and not on_feet.all():
         return "it starts and ends on its feet and is carried by something else between"
     return ""
 
 
-def _usable_poses(sequence: catalog.Sequence) -> tuple[Int[Array, " K"], Float[Array, "K 23 3"]]:
-    """Frame numbers and body poses that are searched."""
+@lru_cache(maxsize=64)
+def _steady_poses(sequence: catalog.Sequence, body: BodyModel) -> tuple[Int[Array, " K"], Float[Array, "K 23 3"]]:
+    """Frame numbers and body poses that are searched: usable, and a person could hold them."""
     step = max(1, round(sequence.fps / SEARCH_HZ))
     poses = _search_poses(sequence.path, step)
     numbers = np.arange(len(poses)) * step
-    kept = np.zeros(len(poses), dtype=bool)
-    for first, last in sequence.usable:
-        kept |= (numbers >= first) & (numbers < last)
+    usable = [(numbers >= first) & (numbers < last) for first, last in sequence.usable]
+    kept = np.flatnonzero(np.any(usable, axis=0)) if usable else np.zeros(0, dtype=int)
+    motion = amass.read(sequence.path).motion
+    betas, steady = np.zeros(body.shapedirs.shape[2]), []
+    for at in np.array_split(kept, max(1, len(kept) // 64)):
+        turn = motion.global_orient[numbers[at]]
+        vertices, _ = posed(body, betas, turn, poses[at], np.zeros((len(at), 3)))
+        steady.append(at[imbalance(vertices) <= BALANCE] if len(at) else at)
+    kept = np.concatenate(steady)
     return numbers[kept], poses[kept]
 
 

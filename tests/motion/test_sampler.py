@@ -5,14 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from synth.body.lbs import shaped
+from synth.body.lbs import posed, shaped
 from synth.body.model import load_named
 from synth.errors import SynthError
 from synth.geometry.rotations import rotvec_to_rotmat
 from synth.motion import amass, catalog, sampler
 from synth.motion.clips import path_between, turned_like
 from synth.motion.collision import overlap_depth, worst_overlap
-from synth.motion.ground import leg_length, lowest, stand
+from synth.motion.ground import imbalance, leg_length, lowest, stand
 from synth.spec import from_json, to_json
 from synth.types import Motion
 
@@ -150,13 +150,31 @@ def test_body_running_through_itself_is_seen(body):
     through = np.zeros((12, 23, 3))
     through[:, 15, 2] = np.linspace(-0.9, -2.6, 12)
     motion = motion_of(through)
-    depth = overlap_depth(body, zeros, motion)
+    depth = overlap_depth(body, zeros, lowest(body, zeros, motion)[2])
     assert depth[-1].max() > sampler.OVERLAP
     back = np.concatenate([through[::2], through[::-2]])
-    assert worst_overlap(body, zeros, motion_of(back)) > sampler.OVERLAP
+    assert worst_overlap(body, zeros, lowest(body, zeros, motion_of(back))[2]) > sampler.OVERLAP
     outside = np.zeros((12, 23, 3))
     outside[:, 15, 1] = np.linspace(0, -1.2, 12)
-    assert worst_overlap(body, zeros, motion_of(outside)) <= 0.0
+    assert worst_overlap(body, zeros, lowest(body, zeros, motion_of(outside))[2]) <= 0.0
+
+
+def skin_of(body, motion):
+    return posed(body, np.zeros(10), motion.global_orient, motion.body_pose, motion.transl)[0]
+
+
+def test_leaning_is_seen(body):
+    upright = motion_of(np.zeros((2, 23, 3)))
+    assert imbalance(skin_of(body, upright)).max() < 0.05
+    tilted = Motion(
+        fps=30.0,
+        global_orient=np.tile([np.pi / 2 - 0.5, 0, 0], (2, 1)),
+        body_pose=upright.body_pose,
+        transl=upright.transl,
+        source="",
+        source_frames=upright.source_frames,
+    )
+    assert imbalance(skin_of(body, tilted)).min() > sampler.BALANCE
 
 
 def test_faulty_pairs_are_passed_over(sequences, body, monkeypatch):
