@@ -109,17 +109,17 @@ def _draw_figures(
 ) -> tuple[Float[Array, "S P 3"], Float[Array, "S 24 3"], Float[Array, " S"]]:
     """Surface and joints of drawn adults in the T-pose, scaled to their stature, and the stature [m]."""
     adults = draw_adults(rng, count, gender, source.traits)
-    flat = source.targets.reshape(len(source.traits), -1)
+    flat = source.targets.reshape(-1, 3 * len(source.mesh.vertices))
     points, joints = [], []
     for start in range(0, count, _BATCH):
         batch = slice(start, start + _BATCH)
         strengths = adults.strengths[batch].astype(np.float32)
         figures = source.mesh.vertices + (strengths @ flat).reshape(len(strengths), -1, 3).astype(np.float64)
         surface = np.stack([source.surface.points @ figure for figure in figures])
-        scale = (adults.stature[batch] / np.ptp(surface[..., 1], axis=1))[:, None, None]
-        posed, places = tpose.to_t_pose(
-            surface * scale, source.weights, tpose.rest_joints(source.mesh, figures * scale)
-        )
+        posed, places = tpose.to_t_pose(surface, source.weights, tpose.rest_joints(source.mesh, figures))
+        # Stature is measured upright; MakeHuman's own pose stoops.
+        scale = (adults.stature[batch] / np.ptp(posed[..., 1], axis=1))[:, None, None]
+        posed, places = (scale * (place - tpose.PELVIS) + tpose.PELVIS for place in (posed, places))
         points.append(posed.astype(np.float32))
         joints.append(places)
     return np.concatenate(points), np.concatenate(joints), adults.stature
@@ -162,6 +162,8 @@ def _fit_body(
     worst = int(error.argmax())
     log.info("joint regressor: %.1f mm off in the mean, %s %.1f mm", error.mean(), JOINT_NAMES[worst], error[worst])
     log.info("%d betas hold %.2f %% of the variance", _BETAS, 100 * explained.sum())
+    litres = 1e3 * fit.volume(vertices, topology.faces)
+    log.info("volume %.1f l, standard deviation %.1f l", litres.mean(), litres.std(ddof=1))
     posedirs = correctives.pose_blend_shapes(rng, mean, regressor @ mean, topology.weights, topology.partner)
     body = _model(topology, mean, components, posedirs, regressor)
     keypoints = landmarks.fit_keypoints(

@@ -14,6 +14,10 @@ Array = np.ndarray
 __all__ = ["fit_regressor", "mirror_map", "on_surface", "shape_components", "symmetric", "volume"]
 
 
+_TRUNK = [0, 3, 6, 9, 12, 13, 14]
+"""Pelvis, spine, neck and collars: read off the trunk as a whole."""
+
+
 def on_surface(
     points: Float[Array, "V 3"], vertices: Float[Array, "S 3"], triangles: Int[Array, "F 3"]
 ) -> scipy.sparse.csr_matrix:
@@ -32,7 +36,7 @@ def mirror_map(vertices: Float[Array, "V 3"]) -> tuple[Int[Array, " V"], float]:
     Raises:
         ValueError: vertices do not pair up.
     """
-    distance, partner = KDTree(vertices).query(vertices * [-1.0, 1.0, 1.0])
+    distance, partner = map(np.asarray, KDTree(vertices).query(vertices * [-1.0, 1.0, 1.0]))
     if not np.array_equal(partner[partner], np.arange(len(vertices))):
         raise ValueError(f"{int((partner[partner] != np.arange(len(vertices))).sum())} vertices have no mirror image")
     return partner, float(distance.max())
@@ -96,7 +100,7 @@ def fit_regressor(
     regressor = np.zeros((24, len(template)))
     mirrored = dict(PAIRS)
     for j in sorted(set(range(24)) - set(mirrored.values())):
-        near = _candidates(template, template_joints[j], weights, j)
+        near = _candidates(template, template_joints[j], weights, j, 500 if j in _TRUNK else 240)
         centre = figures[:, near].mean(axis=1)
         A = np.moveaxis(figures[:, near] - centre[:, None], 1, 2).reshape(-1, len(near))
         b = (joints[:, j] - centre).reshape(-1)
@@ -112,14 +116,13 @@ def fit_regressor(
     return regressor
 
 
-def _candidates(mean: Array, joint: Array, weights: Array, j: int, limit: int = 240) -> Int[Array, " K"]:
+def _candidates(mean: Array, joint: Array, weights: Array, j: int, limit: int) -> Int[Array, " K"]:
     """Up to `limit` vertices spread evenly over the nearest skin that moves with the joint, its parent or its child."""
     around = [j, *np.flatnonzero(j == PARENTS)] + ([PARENTS[j]] if j > 0 else [])
-    trunk = [0, 3, 6, 9, 12, 13, 14]
-    if j in trunk:
-        around = sorted({*around, *trunk})
+    if j in _TRUNK:
+        around = sorted({*around, *_TRUNK})
     moves = np.flatnonzero(weights[:, around].sum(axis=1) > 0.25)
     distance = np.linalg.norm(mean[moves] - joint, axis=1)
-    radius = max(1.6 * float(np.median(np.sort(distance)[:200])), 0.06, 0.2 if j in trunk[:4] else 0.0)
+    radius = max(1.6 * float(np.median(np.sort(distance)[:200])), 0.06, 0.2 if j in _TRUNK[:4] else 0.0)
     near = moves[distance < radius]
     return near[:: max(1, -(-len(near) // limit))]
