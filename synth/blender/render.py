@@ -95,12 +95,12 @@ class ClipRenderer:
     def _set_background(self) -> None:
         environment, behind = self.spec.scene.environment, self.spec.scene.background
         sphere = passes.read_picture(located(environment.image))
-        strength = environment.strength / backgrounds.brightness(sphere)
-        scene.add_environment(self._picture, environment, strength)
+        sphere = sphere * np.float32(environment.strength / backgrounds.brightness(sphere))
+        scene.add_environment(self._picture, sphere, environment.rotation)
         if behind.kind == "generated":
             self._behind = [backgrounds.generated(behind.seed, view) for view in range(len(self.cameras))]
             return
-        picture = sphere * np.float32(strength)
+        picture = sphere
         if behind.kind == "picture":
             if behind.image is None:
                 raise ValueError("background: a picture is wanted and none is named")
