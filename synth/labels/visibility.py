@@ -77,13 +77,15 @@ def first_hit(
         Planar depth [m] (infinite where the ray meets nothing) and face (-1) for each point.
     """
     depth, face = np.full(len(points_2d), np.inf), np.full(len(points_2d), -1, dtype=np.int64)
-    usable = np.flatnonzero((vertices_camera[faces, 2] > 1e-6).all(axis=1))
     homogeneous = vertices_camera @ K.T
-    pixels = homogeneous[:, :2] / np.where(homogeneous[:, 2:] > 1e-6, homogeneous[:, 2:], 1.0)
-    corners = pixels[faces[usable]]
-    low, high = corners.min(axis=1), corners.max(axis=1)
+    # A vertex behind the camera becomes NaN: no comparison with it holds, so its triangles cover nothing.
+    pixels = homogeneous[:, :2] / np.where(homogeneous[:, 2:] > 1e-6, homogeneous[:, 2:], np.nan)
+    corners = [[column[faces[:, i]] for i in range(3)] for column in np.ascontiguousarray(pixels.T)]
+    low_x, low_y = (np.minimum(np.minimum(a, b), c) for a, b, c in corners)
+    high_x, high_y = (np.maximum(np.maximum(a, b), c) for a, b, c in corners)
     for i, point in enumerate(points_2d):
-        near = usable[((low <= point) & (high >= point)).all(axis=1)]
+        x, y = point
+        near = np.flatnonzero((low_x <= x) & (high_x >= x) & (low_y <= y) & (high_y >= y))
         hit, at = _depth_at(point, pixels[faces[near]], vertices_camera[faces[near], 2])
         if hit.any():
             first = int(np.argmin(np.where(hit, at, np.inf)))
@@ -103,6 +105,11 @@ def _depth_at(
     weights = np.roll(area, -1, axis=1) / np.where(total == 0, 1.0, total)[:, None]
     with np.errstate(divide="ignore"):
         return inside, 1.0 / (weights / z).sum(axis=1)
+
+
+def _parts_of(body: BodyModel, faces: Int[Array, " N"]) -> UInt8[Array, " N"]:
+    """`body.face_parts` of a few faces."""
+    return (np.argmax(body.lbs_weights[body.faces[faces]].sum(axis=1), axis=1) + 1).astype(np.uint8)
 
 
 def _related(body: BodyModel) -> np.ndarray:
@@ -146,7 +153,7 @@ def joint_visibility(
     out = np.full(24, Visibility.OUTSIDE, dtype=np.uint8)
     joints = np.flatnonzero(within)
     skin, face = first_hit(keypoints_2d[joints], vertices_camera, body.faces, K)
-    part = np.where(face < 0, joints + 1, body.face_parts[face])
+    part = np.where(face < 0, joints + 1, _parts_of(body, face))
     own = _related(body)[joints, part] & ((face < 0) | (skin > z[joints] - flesh[joints]))
     row, column = pixel[joints, 1], pixel[joints, 0]
     covered = (garments[row, column] > 0) & (depth[row, column] < z[joints])

@@ -112,10 +112,12 @@ def _scene(reader: ShardReader, body: BodyModel) -> Scene:
 def _draw(scene: Scene, pose: Float[Array, "T 4 4"], K: Float[Array, "3 3"], t: int, width: int, height: int) -> Drawn:
     """Draw frame t; flow is where the surface point of each pixel's centre goes in the next frame."""
     after = min(t + 1, len(pose) - 1)
-    depth, face, weights = rasterize(to_camera(scene.vertices_world[t], pose[t]), scene.faces, K, width, height)
+    vertices = to_camera(scene.vertices_world[t], pose[t])
+    kept = _may_be_seen(scene, vertices, K)
+    depth, face, weights = rasterize(vertices, scene.faces[kept], K, width, height)
     mask = face >= 0
     row, column = np.nonzero(mask)
-    seen, weights = face[mask], weights[mask]
+    seen, weights = kept[face[mask]], weights[mask]
     corners = scene.vertices_world[after][scene.faces[seen]]
     moved = to_camera(np.einsum("nk,nkc->nc", weights, corners), pose[after])
     return Drawn(
@@ -126,6 +128,19 @@ def _draw(scene: Scene, pose: Float[Array, "T 4 4"], K: Float[Array, "3 3"], t: 
         part=scene.face_parts[seen],
         garment=scene.face_garments[seen],
     )
+
+
+def _may_be_seen(scene: Scene, vertices: Float[Array, "V 3"], K: Float[Array, "3 3"]) -> Int[Array, " N"]:
+    """Faces whose box in the picture holds a pixel's centre, without the backs of the body, which is closed.
+
+    Most triangles of a person are smaller than a pixel; leaving them out first makes drawing about twice as fast.
+    """
+    x, y = project_points(vertices, K).T - 0.5
+    (ax, bx, cx), (ay, by, cy) = ([column[scene.faces[:, i]] for i in range(3)] for column in (x, y))
+    holds = np.ceil(np.minimum(np.minimum(ax, bx), cx) - 1e-6) <= np.maximum(np.maximum(ax, bx), cx) + 1e-6
+    holds &= np.ceil(np.minimum(np.minimum(ay, by), cy) - 1e-6) <= np.maximum(np.maximum(ay, by), cy) + 1e-6
+    facing = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) <= 1e-9  # y is down: outside is clockwise
+    return np.flatnonzero(holds & (facing | (scene.face_garments > 0)))
 
 
 def _tally(reader: ShardReader, scene: Scene, view: int) -> Tally:
