@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
 
 from synth.body.joints import JOINT_NAMES, PARENTS
 from synth.errors import SynthError
+from synth.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from synth.motion.skeleton import SkeletonMotion, axis_rotation
 
 Array = np.ndarray
@@ -74,6 +76,11 @@ COLLAR_SHARE = 0.3
 """Part of the arm's elevation that the collar bone makes (scapulohumeral rhythm); CMU's clavicles hardly move."""
 COLLAR_LIMITS = (-0.45, 0.35)
 """[rad]"""
+LOOSE = {"wrist": 0.9, "foot": 0.5}
+"""Joints whose captured bones (hand, toes) carry so few markers that they twitch and flip, and how far each may bend
+[rad]. CMU 01_03's right hand turns by 164 degrees within 1/120 s."""
+CALM = 0.06
+"""Standard deviation of the smoothing of these [s]."""
 LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "hand"))
 
 
@@ -116,7 +123,20 @@ def retargeted(motion: SkeletonMotion, rest_joints: Float[Array, "24 3"]) -> Flo
             world[:, j] = world[:, PARENTS[j]]
     for side, sign in (("left", 1.0), ("right", -1.0)):
         _raise_collar(world, rest_joints, side, sign)
+        for joint, limit in LOOSE.items():
+            _calm(world, JOINT_NAMES.index(f"{side}_{joint}"), limit, motion.fps)
+        hand = JOINT_NAMES.index(f"{side}_hand")
+        world[:, hand] = world[:, PARENTS[hand]]
     return world
+
+
+def _calm(world: Array, j: int, limit: float, fps: float) -> None:
+    """Bound a joint's bend and smooth it over time."""
+    parent = world[:, PARENTS[j]]
+    bend = rotmat_to_rotvec(np.swapaxes(parent, -1, -2) @ world[:, j])
+    angle = np.linalg.norm(bend, axis=1, keepdims=True)
+    bend *= np.minimum(1.0, limit / np.maximum(angle, 1e-9))
+    world[:, j] = parent @ rotvec_to_rotmat(gaussian_filter1d(bend, CALM * fps, axis=0, mode="nearest"))
 
 
 def _raise_collar(world: Array, rest_joints: Array, side: str, sign: float) -> None:
