@@ -52,7 +52,7 @@ def info(name: str, amass_root: str) -> None:
     Example:
       synth motion info cmu:01_01
     """
-    for sequence in catalog.find(name.replace("cmu/", "cmu:", 1), amass_root):
+    for sequence in catalog.find(name, amass_root):
         recording = amass.read(sequence.path, name=sequence.name)
         path = recording.motion.transl
         travelled = float(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1).sum())

@@ -49,6 +49,7 @@ def test_cmu_is_embedded_unless_an_amass_root_is_given(amass_root, caplog):
 
 def test_names_files_folders_and_globs(amass_root):
     assert names(catalog.find("cmu:01_*", amass_root)) == ["cmu/01_01", "cmu/01_02"]
+    assert names(catalog.find("cmu/01_01", amass_root)) == ["cmu/01_01"]  # the name that a list shows
     assert names(catalog.find(str(amass_root / "ACCAD/a/b_poses.npz"))) == ["b_poses"]
     assert len(catalog.find(str(amass_root))) == 4
     assert len(catalog.find(str(amass_root / "CMU/*/*_poses.npz"))) == 2
