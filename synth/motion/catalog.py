@@ -52,7 +52,7 @@ def find(pattern: str, amass_root: str | Path = "") -> list[Sequence]:
     """Find motions.
 
     Args:
-        pattern: "cmu"; "cmu:01_*" or "cmu/01_*" (a glob over names); an npz file; a folder, searched with all below; a glob.
+        pattern: "cmu"; "cmu:01_*" or "cmu/01_*" (a glob over names); an npz file; a folder and all below; a glob.
         amass_root: Folder of an AMASS download. If given, "cmu" means its CMU part, else the embedded clips.
 
     Returns:
@@ -61,7 +61,7 @@ def find(pattern: str, amass_root: str | Path = "") -> list[Sequence]:
     Raises:
         SynthError: nothing fits, or a file is not an AMASS motion.
     """
-    if pattern == "cmu" or pattern.startswith(("cmu:", "cmu/")) and not Path(pattern).exists():
+    if pattern == "cmu" or (pattern.startswith(("cmu:", "cmu/")) and not Path(pattern).exists()):
         return _cmu(pattern[4:] or "*", amass_root)
     path = Path(pattern).expanduser()
     if path.suffix.lower() in MOCAP:
