@@ -40,8 +40,9 @@ class Limits:
     """Mean absolute edge strain."""
     coverage: float = 0.75
     """Least share of the body covered at rest that still is; not asked of a loose garment."""
-    drift: float = 0.05
-    """Centroid's distance from where skinning puts it [m]; not asked of a loose garment."""
+    drift: float = 0.10
+    """Centroid's distance from where skinning puts it [m]; not asked of a loose garment. Sound trousers ride up by 8 cm
+    in a deep squat."""
     speed_ratio: float = 8.0
     speed_ratio_loose: float = 16.0
     """Fastest garment vertex over fastest body vertex."""
@@ -197,24 +198,27 @@ def _reasons(
     if not finite.all():
         return [f"{name}: frame {int(np.argmin(finite))}: the solver blew up (coordinates are not finite)"]
     checks = [
-        ("penetration", limits.penetration, 100, "% of vertices > 1 mm inside the body"),
-        ("deep_penetration", limits.deep_penetration, 100, "% of vertices > 5 mm inside the body"),
-        ("poke_through", limits.poke_through, 100, "% of the covered skin shows through"),
-        ("strain", limits.strain_loose if loose else limits.strain, 100, "% mean strain of the edges"),
+        ("penetration", limits.penetration, 100, " %", "of vertices > 1 mm inside the body"),
+        ("deep_penetration", limits.deep_penetration, 100, " %", "of vertices > 5 mm inside the body"),
+        ("poke_through", limits.poke_through, 100, " %", "of the covered skin shows through"),
+        ("strain", limits.strain_loose if loose else limits.strain, 100, " %", "mean strain of the edges"),
         (
             "speed_ratio",
             limits.speed_ratio_loose if loose else limits.speed_ratio,
             1,
+            "",
             "times as fast as the body: it flies off",
         ),
     ]
     if not loose:
-        checks.append(("drift", limits.drift, 100, "cm from where the body carries it: it slips"))
+        checks.append(("drift", limits.drift, 100, " cm", "from where the body carries it: it slips"))
     found = []
-    for key, limit, scale, said in checks:
+    for key, limit, scale, unit, said in checks:
         worst = int(np.argmax(measured[key]))
         if measured[key][worst] > limit:
-            found.append(f"{name}: frame {worst}: {scale * measured[key][worst]:.1f} {said} (limit {scale * limit:g})")
+            found.append(
+                f"{name}: frame {worst}: {scale * measured[key][worst]:.1f}{unit} {said} (limit {scale * limit:g}{unit})"
+            )
     mean = measured["penetration"].mean()
     if mean > limits.mean_penetration:
         found.append(

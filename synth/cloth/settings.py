@@ -22,6 +22,8 @@ __all__ = [
     "SolverSettings",
     "cloth_settings",
     "collider_settings",
+    "collider_share",
+    "goal_weights",
     "softbody_settings",
     "time_scale",
     "vertex_mass",
@@ -79,6 +81,9 @@ class SoftBodySettings:
     push: float
     bend: float
     damping: float = 0.5
+    """Of the springs."""
+    friction: float = 0.5
+    """Of the air."""
     speed: float
     step_min: int
     step_max: int
@@ -101,6 +106,11 @@ class ColliderSettings:
     """[m]"""
     cloth_friction: float
     damping: float = 0.1
+
+
+def collider_share(solver: str) -> float:
+    """Share of the body's faces that the solver is given: the soft body tries every face for every vertex."""
+    return 0.2 if solver == "softbody" else 1.0
 
 
 def time_scale(fps: float) -> float:
@@ -167,8 +177,8 @@ def softbody_settings(garment: Garment, area: float, fps: float, settings: Solve
         push=spring,
         bend=0.0,
         speed=time_scale(fps),
-        step_min=2 * steps,
-        step_max=10 * steps,
+        step_min=steps,
+        step_max=5 * steps,
     )
 
 

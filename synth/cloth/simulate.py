@@ -3,12 +3,14 @@
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from synth.body.lbs import posed
+from synth.cloth.dress import dress
+from synth.cloth.lead_in import with_lead_in
 from synth.cloth.quality import assess, covered_at_rest
 from synth.cloth.repair import repair
 from synth.cloth.settings import SolverSettings
@@ -38,6 +40,7 @@ class Rejected(Exception):  # noqa: N818
         return "; ".join(self.reasons)
 
 
+@runtime_checkable
 class Solve(Protocol):
     """What simulates an outfit (`synth.blender.simulate.solve`)."""
 
@@ -95,9 +98,6 @@ def simulate(
             garment_vertices_world={},
             quality={},
         )
-    from synth.cloth.dress import dress
-    from synth.cloth.lead_in import with_lead_in
-
     whole, lead = with_lead_in(motion, body, betas)
     dressed = dress(body, betas, spec.outfit, whole)
     vertices, joints = posed(body, betas, whole.global_orient, whole.body_pose, whole.transl)
