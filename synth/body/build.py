@@ -100,7 +100,7 @@ def _read(data: Path) -> _Source:
     surface = makehuman.skin_surface(mesh)
     traits, targets = makehuman.morph_targets(data, len(mesh.vertices))
     weights = tpose.group_weights(makehuman.rig_weights(data), len(mesh.vertices))
-    log.info("%d targets, %d points on the surface", len(traits), surface.points.shape[0])
+    log.info("%d targets, %d points on the surface", len(traits), len(surface.eyes))
     return _Source(mesh=mesh, surface=surface, traits=traits, targets=targets, weights=surface.points @ weights)
 
 
@@ -140,8 +140,6 @@ def _make_topology(source: _Source, mean: Array, decimate: Decimate) -> _Topolog
     swap = np.arange(24)
     for left, right in PAIRS:
         swap[[left, right]] = right, left
-    # A tie at the fourth place must fall the same way on both sides: cut first, then average.
-    merged = tpose.four_largest(merged)
     merged = tpose.four_largest((merged + merged[partner][:, swap]) / 2)
     return _Topology(
         points=points, faces=faces, uv=uv, weights=merged, partner=partner,

@@ -2,7 +2,8 @@
 
 SMPL learns its pose blend shapes from scans. None are free, so here dual-quaternion skinning (Kavan et al. 2007), which
 keeps the volume of bent and twisted limbs, plays the teacher: for each joint, poses in its range of motion are skinned
-both ways, and the difference, taken back to the rest pose, is regressed on SMPL's nine features R - I of that joint.
+both ways, and a part of the difference, taken back to the rest pose, is regressed on SMPL's nine features R - I of that
+joint. Only a part, because dual quaternions bulge where linear blending collapses: a bent knee would become a ball.
 """
 
 import numpy as np
@@ -16,6 +17,9 @@ Array = np.ndarray
 
 __all__ = ["pose_blend_shapes"]
 
+_AMOUNT = {"knee": 0.4, "elbow": 0.4}
+_USUAL_AMOUNT = 0.7
+"""Part of the difference that is kept; chosen by looking at squats, raised arms and bent elbows."""
 _POSES = 64
 _DAMPING = 0.02
 """Keeps the way back to rest bounded where blended transforms collapse."""
@@ -70,13 +74,14 @@ def _of_joint(rng: np.random.Generator, j: int, offset: Array, weights: Array) -
     share = weights[:, _subtree(j)].sum(axis=1)
     # Vertices that move with one side only are rigid: both ways of skinning agree.
     bent = np.flatnonzero((share > 1e-4) & (share < 1 - 1e-4))
-    low, high = np.array(_RANGE[JOINT_NAMES[j].removeprefix("left_").rstrip("123")]).T
+    kind = JOINT_NAMES[j].removeprefix("left_").rstrip("123")
+    low, high = np.array(_RANGE[kind]).T
     rotations = rotvec_to_rotmat(rng.uniform(low, high, (_POSES, 3)))
     lost = np.stack([_lost(offset[bent], share[bent], R).ravel() for R in rotations])
     feature = (rotations - np.eye(3)).reshape(_POSES, 9)
     solution = np.linalg.solve(feature.T @ feature + _RIDGE * _POSES * np.eye(9), feature.T @ lost)
     shapes = np.zeros((len(offset), 3, 9))
-    shapes[bent] = np.moveaxis(solution.reshape(9, len(bent), 3), 0, -1)
+    shapes[bent] = _AMOUNT.get(kind, _USUAL_AMOUNT) * np.moveaxis(solution.reshape(9, len(bent), 3), 0, -1)
     return shapes
 
 

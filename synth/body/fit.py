@@ -50,7 +50,7 @@ def symmetric(field: Float[Array, "*S V 3"], partner: Int[Array, " V"]) -> Float
 def volume(vertices: Float[Array, "*S V 3"], faces: Int[Array, "F 3"]) -> Float[Array, "*S"]:
     """Volume [m3] enclosed by a closed mesh (divergence theorem)."""
     a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
-    return (a * np.cross(b, c)).sum(axis=(-1, -2)) / 6
+    return np.asarray((a * np.cross(b, c)).sum(axis=(-1, -2)) / 6)
 
 
 def shape_components(

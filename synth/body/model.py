@@ -45,6 +45,8 @@ def load_body(path: Path | str, gender: str | None = None, num_betas: int = 10) 
     name = str(fields["name"]) if "name" in fields else family
     arrays["shapedirs"] = arrays["shapedirs"][:, :, : min(num_betas, _SHAPE_COMPONENTS.get(family, num_betas))]
     arrays = reduce_to_body(arrays)
+    # Files keep single precision; a sum off by 1e-7 moves the skin with the distance from the origin.
+    arrays["weights"] = arrays["weights"] / arrays["weights"].sum(axis=1, keepdims=True)
     return BodyModel(
         name=name,
         gender=_gender(path, gender or (str(fields["gender"]) if "gender" in fields else None)),

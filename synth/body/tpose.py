@@ -101,9 +101,12 @@ def merge_groups(weights: Float[Array, "V 26"]) -> Float[Array, "V 24"]:
 
 
 def four_largest(weights: Float[Array, "V 24"]) -> Float[Array, "V 24"]:
-    """Keep the four largest weights of each vertex, as SMPL does, and none below 1 %."""
-    kept = np.where(weights < 0.01, 0.0, weights)
-    np.put_along_axis(kept, np.argsort(-kept, axis=1, kind="stable")[:, 4:], 0.0, axis=1)
+    """Keep at most the four largest weights of each vertex, as SMPL does, and none below 1 %.
+
+    Where the fourth and the fifth tie, as left and right do in the middle, neither is kept: the body stays symmetric.
+    """
+    fifth = np.sort(weights, axis=1)[:, -5, None]
+    kept = np.where((weights < 0.01) | (weights <= fifth + 1e-9), 0.0, weights)
     return kept / kept.sum(axis=1, keepdims=True)
 
 

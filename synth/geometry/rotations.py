@@ -84,7 +84,7 @@ def canonical_rotvec(rotvec: Float[Array, "*B 3"]) -> Float[Array, "*B 3"]:
     result = rotvec * scale
     nonzero = np.abs(result) > 1e-9
     first = np.take_along_axis(result, np.argmax(nonzero, axis=-1)[..., None], axis=-1)
-    at_pi = np.abs(np.abs(wrapped) - np.pi) < 1e-9
+    at_pi = np.abs(np.abs(wrapped) - np.pi) < 1e-12
     return np.where(at_pi & (first < 0), -result, result)
 
 
