@@ -34,6 +34,7 @@ def smoothed(values: Float[Array, "V N"], average: csr_matrix, rounds: int) -> F
 
 def fit(
     vertices: Float[Array, "V 3"],
+    faces: Int[Array, "F 4"],
     edges: Int[Array, "E 2"],
     displacement: Float[Array, "V 3"],
     body: Nearest,
@@ -44,35 +45,54 @@ def fit(
 
     Args:
         vertices: The garment on the body it was made on [m].
+        faces: Its quads; the last index is -1 for a triangle.
         edges: Its edges.
         displacement: How far the body's surface point closest to each vertex moves [m].
         body: The new body's surface.
         clearance: Least distance that each vertex keeps from it [m].
         smoothing: Laplacian rounds on the displacement; few keep folds where body parts meet.
     """
-    average = averaging(edges, len(vertices))
-    moved = vertices + smoothed(displacement, average, smoothing)
-    return pushed_out(moved, average, body, clearance)
+    moved = vertices + smoothed(displacement, averaging(edges, len(vertices)), smoothing)
+    return pushed_out(moved, faces, edges, body, clearance)
 
 
 def pushed_out(
-    vertices: Float[Array, "V 3"], average: csr_matrix, body: Nearest, clearance: Float[Array, " V"], rounds: int = 30
+    vertices: Float[Array, "V 3"],
+    faces: Int[Array, "F 4"],
+    edges: Int[Array, "E 2"],
+    body: Nearest,
+    clearance: Float[Array, " V"],
+    rounds: int = 30,
 ) -> Float[Array, "V 3"]:
-    """Move vertices out to their clearance, taking their neighbours along so that no spike stands out.
+    """Move a garment out to its clearance, taking neighbours along so that no spike stands out.
+
+    The faces' middles are held clear too: a small bump of the body fits between four vertices.
 
     Args:
         vertices: Vertices [m].
-        average: From `averaging`.
+        faces: Quads; the last index is -1 for a triangle.
+        edges: Edges.
         body: What to stay clear of.
         clearance: Least distance of each vertex [m].
         rounds: At most so many.
     """
+    average = averaging(edges, len(vertices))
+    corners = np.where(faces < 0, faces[:, :1], faces)
+    # Which vertices each probe moves: itself, or its face's corners.
+    moves = np.concatenate([np.repeat(np.arange(len(vertices))[:, None], 4, axis=1), corners])
+    wanted = clearance[moves].min(axis=1)
+    near = np.arange(len(moves))
     for _ in range(rounds):
-        distance, normal = body(vertices)
-        lack = np.maximum(clearance - distance, 0.0)
-        if lack.max() < 1e-4:
+        distance, normal = body(vertices[moves[near]].mean(axis=1))
+        lack = np.maximum(wanted[near] - distance, 0.0)
+        if lack.max(initial=0.0) < 1e-4:
             break
-        push = lack[:, None] * normal
+        # Where several probes push one vertex, the strongest is written last and stays.
+        order = np.argsort(lack, kind="stable")
+        push = np.zeros_like(vertices)
+        push[moves[near[order]]] = (lack[:, None] * normal)[order, None]
         spread = smoothed(push, average, 3)
-        vertices = vertices + np.where((lack > 0)[:, None], push, spread)
+        vertices = vertices + np.where(push.any(axis=1, keepdims=True), push, spread)
+        # One round moves nothing farther than its own largest push.
+        near = near[distance < wanted[near] + 4 * lack.max()]
     return vertices

@@ -1,5 +1,6 @@
 """Put clothes on: carry each garment to a body's shape, give it skin weights, and let it follow the body."""
 
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -15,12 +16,14 @@ from synth.geometry.triangles import ClosestPoint
 from synth.spec import GarmentSpec
 from synth.types import BodyModel, DressedGarment, Motion
 
-__all__ = ["dress", "fitted"]
+__all__ = ["dress", "fitted", "fitted_to"]
 
 Array = np.ndarray
 
-_CLEARANCE = 0.004
-"""Least distance of the innermost garment from the skin [m]; where the garment lay closer, it may lie as close again."""
+_CLEARANCE = 0.006
+"""Least distance of the innermost garment from the skin [m]; or as little as where it was made."""
+_LEAST = 0.003
+"""Least distance of any vertex from the skin [m]."""
 _BETWEEN = 0.008
 """Least distance of a garment from the one beneath [m]."""
 _WEIGHT_ROUNDS = 3
@@ -35,15 +38,34 @@ def _reference() -> tuple[BodyModel, Array]:
     return body, rest_surface(body, np.zeros(body.shapedirs.shape[2]))
 
 
-@cache
-def _bound(name: str, sha256: str) -> tuple[Garment, Int[Array, "Vg 3"], Float[Array, "Vg 3"], Float[Array, " Vg"]]:
-    """A garment, and for each vertex the reference body's closest point: corners, weights and distance."""
-    garment = catalog.load(name)
-    if catalog.digest(name) != sha256:
-        raise SynthError(f"garment {name}: was changed since the plan was made", "Plan anew, or put the garment back")
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Binding:
+    """A garment and, for each vertex, the reference body's closest point."""
+
+    garment: Garment
+    corners: Int[Array, "Vg 3"]
+    share: Float[Array, "Vg 3"]
+    """Barycentric weights of the corners."""
+    distance: Float[Array, " Vg"]
+    """[m]"""
+
+
+def _binding(garment: Garment) -> _Binding:
     body, surface = _reference()
-    found = ClosestPoint(surface, body.faces)(garment.vertices, exact=True)
-    return garment, body.faces[found.face], found.barycentric, found.distance
+    below = ClosestPoint(surface, body.faces)(garment.vertices, exact=True)
+    return _Binding(garment=garment, corners=body.faces[below.face], share=below.barycentric, distance=below.distance)
+
+
+@cache
+def _bound(name: str, sha256: str) -> _Binding:
+    """One of the project's garments, bound to the reference body."""
+    try:
+        garment, found = catalog.load(name), catalog.digest(name)
+    except catalog.CatalogError as error:
+        raise SynthError(str(error), "List the garments with `synth garment list`") from None
+    if found != sha256:
+        raise SynthError(f"garment {name}: was changed since the plan was made", "Plan anew, or put the garment back")
+    return _binding(garment)
 
 
 def dress(
@@ -92,28 +114,55 @@ def fitted(
     body: BodyModel, betas: Float[Array, " B"], outfit: tuple[GarmentSpec, ...]
 ) -> list[tuple[Garment, Float[Array, "Vg 3"], Float[Array, "Vg 24"]]]:
     """Fit an outfit to a body in the A-pose: garment, vertices [m] (SMPL's frame) and skin weights of each."""
-    reference, before = _reference()
-    across = surface_map(reference, body)
     surface = rest_surface(body, betas)
-    moved, carried = across @ surface - before, across @ body.lbs_weights
     skin = _nearest(ClosestPoint(surface, body.faces))
+    moved, carried = _carried(body, surface)
     result: list[tuple[Garment, Array, Array]] = []
     for worn in outfit:
-        garment, corners, share, distance = _bound(worn.name, worn.sha256)
-        vertices = fit.fit(
-            garment.vertices,
-            garment.edges,
-            np.einsum("vk,vki->vi", share, moved[corners]),
-            skin,
-            clearance=np.minimum(distance, _CLEARANCE + _BETWEEN * len(result)),
-        )
-        average = fit.averaging(garment.edges, len(vertices))
+        binding = _bound(worn.name, worn.sha256)
+        if worn.fabric not in catalog.fabrics():
+            raise SynthError(f"fabric {worn.fabric!r}: not known", f"Fabrics: {', '.join(catalog.fabrics())}")
+        vertices = _fitted(binding, moved, skin, _CLEARANCE + _BETWEEN * len(result))
         for inner, beneath, _ in result:
-            vertices = _over(vertices, average, inner, beneath)
-        rounds = _LOOSE_WEIGHT_ROUNDS if garment.loose else _WEIGHT_ROUNDS
-        weights = fit.smoothed(np.einsum("vk,vkj->vj", share, carried[corners]), average, rounds)
-        result.append((garment, vertices, weights / weights.sum(axis=1, keepdims=True)))
+            vertices = _over(vertices, binding.garment, inner, beneath)
+        garment = replace(binding.garment, fabric=catalog.fabrics()[worn.fabric])
+        result.append((garment, vertices, _weights(binding, carried)))
     return result
+
+
+def fitted_to(body: BodyModel, betas: Float[Array, " B"], garment: Garment) -> tuple[fit.Nearest, Float[Array, "Vg 3"]]:
+    """Fit any single garment to a body: the body's surface and the garment's vertices in the A-pose [m]."""
+    surface = rest_surface(body, betas)
+    skin = _nearest(ClosestPoint(surface, body.faces))
+    return skin, _fitted(_binding(garment), _carried(body, surface)[0], skin, _CLEARANCE)
+
+
+def _carried(body: BodyModel, surface: Float[Array, "V 3"]) -> tuple[Float[Array, "R 3"], Float[Array, "R 24"]]:
+    """How far the reference's vertices move to this body's surface [m], and the skin weights they meet there."""
+    reference, before = _reference()
+    across = surface_map(reference, body)
+    return across @ surface - before, across @ body.lbs_weights
+
+
+def _fitted(binding: _Binding, moved: Float[Array, "R 3"], skin: fit.Nearest, clearance: float) -> Float[Array, "Vg 3"]:
+    garment = binding.garment
+    return fit.fit(
+        garment.vertices,
+        garment.faces,
+        garment.edges,
+        np.einsum("vk,vki->vi", binding.share, moved[binding.corners]),
+        skin,
+        clearance=np.clip(binding.distance, _LEAST, clearance),
+    )
+
+
+def _weights(binding: _Binding, carried: Float[Array, "R 24"]) -> Float[Array, "Vg 24"]:
+    """Skin weights of the body beneath, smoothed over the cloth; rows sum to 1."""
+    garment = binding.garment
+    average = fit.averaging(garment.edges, len(garment.vertices))
+    rounds = _LOOSE_WEIGHT_ROUNDS if garment.loose else _WEIGHT_ROUNDS
+    weights = fit.smoothed(np.einsum("vk,vkj->vj", binding.share, carried[binding.corners]), average, rounds)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _nearest(surface: ClosestPoint) -> fit.Nearest:
@@ -126,7 +175,7 @@ def _nearest(surface: ClosestPoint) -> fit.Nearest:
     return nearest
 
 
-def _over(vertices: Float[Array, "Vg 3"], average: fit.csr_matrix, inner: Garment, beneath: Array) -> Array:
+def _over(vertices: Float[Array, "Vg 3"], garment: Garment, inner: Garment, beneath: Array) -> Array:
     """Push a garment out of the one beneath it, except where it only passes that one's hem."""
     surface = ClosestPoint(beneath, inner.triangles)
     hem = _on_hem(inner)
@@ -136,7 +185,7 @@ def _over(vertices: Float[Array, "Vg 3"], average: fit.csr_matrix, inner: Garmen
         beside = hem[found.face] | (np.abs(found.distance) > 0.06)
         return np.where(beside, np.inf, found.distance), found.normal
 
-    return fit.pushed_out(vertices, average, nearest, np.full(len(vertices), _BETWEEN))
+    return fit.pushed_out(vertices, garment.faces, garment.edges, nearest, np.full(len(vertices), _BETWEEN))
 
 
 def _on_hem(garment: Garment) -> Array:

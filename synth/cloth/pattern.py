@@ -26,7 +26,7 @@ class Pattern:
     curve: list[int] = field(default_factory=list)
     """Hem on which each vertex must lie, or FREE."""
     part: list[int] = field(default_factory=list)
-    """Piece of the garment: 0 torso, 1 on the body's left (+X), 2 on its right."""
+    """Piece of the garment: 0 torso, 1 on the body's left (+X), 2 on its right, 3 seam between the legs."""
     faces: list[list[int]] = field(default_factory=list)
     cells: list[list[tuple[int, int, int]]] = field(default_factory=list)
     """Chart, row and column of each face's corners."""
@@ -96,6 +96,7 @@ def upper_pattern(
     hem: float,
     armpit: Float[Array, " 3"],
     top: Float[Array, " 3"],
+    collar: Float[Array, "3 3"],
     sleeve: Float[Array, "2 3"],
     depth: float,
 ) -> Pattern:
@@ -108,6 +109,7 @@ def upper_pattern(
         hem: Height of the bottom hem [m].
         armpit: Left armpit (x, y, and z of the body's middle) [m].
         top: Left end of the shoulder line [m].
+        collar: Middle of the neckline, and the ways from there to its left side and to its front [m].
         sleeve: Axis of the left sleeve, from shoulder to hem [m].
         depth: Half the torso's depth [m].
     """
@@ -121,17 +123,14 @@ def upper_pattern(
     loop = _wrapped(torso)
     pattern.sheet(loop[:, : n + 1], chart=0)
     pattern.sheet(loop[:, n:], chart=1)
-    width = n - counts.under
-    across = np.linspace(1.0, -1.0, width + 1)
-    lift = np.linspace(0.0, 1.0, counts.armhole + 1)[1:, None]
-    panel = np.empty((counts.armhole, width + 1, 3))
-    panel[..., 0] = across * (armpit[0] + lift * (top[0] - armpit[0]))
-    panel[..., 1] = armpit[1] + lift * (top[1] - armpit[1])
-    panel[..., 2] = armpit[2] + depth * (1 - 0.8 * lift)
-    front = np.concatenate([loop[-1:, half : n - half + 1], pattern.block(panel)])
-    behind = panel[:, ::-1].copy()
-    behind[..., 2] = 2 * armpit[2] - behind[..., 2]
-    back = np.concatenate([loop[-1:, n + half : 2 * n - half + 1], pattern.block(behind)])
+    sides = []
+    for start, sign in ((half, 1.0), (n + half, -1.0)):
+        base = loop[-1:, start : start + n - counts.under + 1]
+        foot = np.array([pattern.start[i] for i in base[0]])
+        lift = np.linspace(0.0, 1.0, counts.armhole + 1)[1:, None, None]
+        panel = foot + lift * (_top_row(counts, top, collar, sign) - foot)
+        sides.append(np.concatenate([base, pattern.block(panel)]))
+    front, back = sides
     _join_shoulders(pattern, front, back, counts.shoulder)
     pattern.sheet(front, chart=0, row=counts.body, column=half)
     pattern.sheet(back, chart=1, row=counts.body, column=half)
@@ -142,6 +141,19 @@ def upper_pattern(
     for side, (loop0, sign) in enumerate(((left, 1.0), (right, -1.0))):
         _sleeve(pattern, loop0, sleeve * [sign, 1, 1], counts.sleeve, side)
     return _compact(pattern)
+
+
+def _top_row(
+    counts: UpperCounts, top: Float[Array, " 3"], collar: Float[Array, "3 3"], sign: float
+) -> Float[Array, "C 3"]:
+    """First guess of the shoulders and neckline of the front (sign 1, from the left) or back (-1, from the right)."""
+    neck = counts.front - counts.under - 2 * counts.shoulder
+    angle = np.linspace(0.0, np.pi, neck + 1)[:, None]
+    round_ = collar[0] + sign * (np.cos(angle) * collar[1] + np.sin(angle) * collar[2])
+    tip = top * [sign, 1.0, 1.0]
+    share = np.linspace(0.0, 1.0, counts.shoulder + 1)[:-1, None]
+    first = tip + share * (round_[0] - tip)
+    return np.concatenate([first, round_, first[::-1] * [-1.0, 1.0, 1.0]])
 
 
 def _join_shoulders(pattern: Pattern, front: Array, back: Array, shoulder: int) -> None:
@@ -210,9 +222,9 @@ def trousers_pattern(
     pattern.lay(hips[-1], 0)
     bridge = np.linspace(depth, -depth, counts.crotch + 1)[1:-1]
     sag = np.stack([0 * bridge, 0 * bridge + crotch[1], bridge + crotch[2]], axis=1)
-    seam = pattern.block(sag[None])[0]
+    seam = pattern.block(sag[None], part=3)[0]
     fork = hips[0]
-    # Each leg's ring starts at the inner middle of the front and runs over the outside to the back, then through the seam.
+    # Each leg's ring starts at the inner middle of the front and runs over the outside to the back and the seam.
     left = np.concatenate([fork[quarter::-1], fork[: 3 * quarter - 1 : -1], seam[::-1]])
     right = np.concatenate([fork[quarter : 3 * quarter + 1], seam[::-1]])
     for side, (ring, sign) in enumerate(((left, 1.0), (right, -1.0))):

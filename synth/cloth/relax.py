@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import splu
 
 from synth.cloth.pattern import FREE, Pattern
@@ -20,17 +20,38 @@ Curve = Callable[[Array], tuple[Array, Array]]
 """Value [m] and gradient at points (N, 3); a hem lies where the value is 0."""
 
 
-def _neighbours(pattern: Pattern) -> csr_matrix:
-    """Row i averages the neighbours of vertex i; along a hem only those on the same hem."""
-    faces, curve = np.array(pattern.faces), np.array(pattern.curve)
-    pairs = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])
-    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    pairs = np.concatenate([pairs, pairs[:, ::-1]])
-    same = (curve[pairs[:, 0]] == FREE) | (curve[pairs[:, 0]] == curve[pairs[:, 1]])
-    pairs = pairs[same]
-    count = len(curve)
-    degree = np.bincount(pairs[:, 0], minlength=count)
-    return coo_matrix((1.0 / degree[pairs[:, 0]], (pairs[:, 0], pairs[:, 1])), shape=(count, count)).tocsr()
+def _links(pattern: Pattern) -> Int[Array, "E 3"]:
+    """Which vertex (first) is drawn to which (second), along a row (0) or a column (1) of the fabric.
+
+    Along a hem a vertex is drawn only to others on the same hem.
+    """
+    faces, curve, cells = np.array(pattern.faces), np.array(pattern.curve), np.array(pattern.cells)
+    links = []
+    for i in range(4):
+        j = (i + 1) % 4
+        upright = (cells[:, i, 1] != cells[:, j, 1]).astype(np.int64)
+        links += [
+            np.stack(pair, axis=1)
+            for pair in ((faces[:, i], faces[:, j], upright), (faces[:, j], faces[:, i], upright))
+        ]
+    unique = np.unique(np.concatenate(links), axis=0)
+    first, second = unique[:, 0], unique[:, 1]
+    return unique[(curve[first] == FREE) | (curve[first] == curve[second])]
+
+
+def _drawn(points: Float[Array, "V 3"], links: Int[Array, "E 3"]) -> Float[Array, "V 3"]:
+    """Move each vertex towards its neighbours, the farther ones counting more: lengths even out.
+
+    Rows and columns count the same, each weighed by squared lengths within itself: a tight row must not press its
+    vertices against a neckline. With these weights a third of the way is the longest step that does not oscillate.
+    """
+    gap = points[links[:, 1]] - points[links[:, 0]]
+    weight = np.einsum("ni,ni->n", gap, gap)
+    line = 2 * links[:, 0] + links[:, 2]
+    weight /= np.maximum(np.bincount(line, weight, 2 * len(points)), 1e-15)[line]
+    pull = np.stack([np.bincount(links[:, 0], weight * gap[:, i], len(points)) for i in range(3)], axis=1)
+    lines = np.bincount(np.unique(line) // 2, minlength=len(points))
+    return points + 0.3 * pull / np.maximum(lines, 1)[:, None]
 
 
 def _onto(
@@ -53,10 +74,10 @@ def _onto(
     return points + move * np.minimum(1.0, 0.03 / np.maximum(length, 1e-9))
 
 
-def relaxed(pattern: Pattern, surface: Surface, curves: Sequence[Curve], rounds: int = 1200) -> Float[Array, "V 3"]:
+def relaxed(pattern: Pattern, surface: Surface, curves: Sequence[Curve], rounds: int = 1500) -> Float[Array, "V 3"]:
     """Vertices of the pattern on the surface, spread as evenly as its topology allows [m].
 
-    Each round moves every vertex towards the mean of its neighbours and back onto the surface.
+    Each round moves every vertex towards its neighbours and back onto the surface.
 
     Args:
         pattern: The mesh and its first guess.
@@ -64,13 +85,13 @@ def relaxed(pattern: Pattern, surface: Surface, curves: Sequence[Curve], rounds:
         curves: The hems, by number.
         rounds: How often.
     """
-    average = _neighbours(pattern)
+    links = _links(pattern)
     points, part, curve = np.array(pattern.start), np.array(pattern.part), np.array(pattern.curve)
     groups = {int(number): np.flatnonzero(curve == number) for number in np.unique(curve) if number != FREE}
     for _ in range(5):
         points = _onto(points, part, groups, surface, curves)
     for _ in range(rounds):
-        points = _onto(points + 0.6 * (average @ points - points), part, groups, surface, curves)
+        points = _onto(_drawn(points, links), part, groups, surface, curves)
     for _ in range(5):
         points = _onto(points, part, groups, surface, curves)
     return points

@@ -185,32 +185,40 @@ def _torso_solid(figure: _Figure, whole: Field) -> Field:
     return whole.with_values(np.maximum(np.maximum(whole.values, np.abs(x) - side), y - top))
 
 
-def _neckline(figure: _Figure, shell: Sampler) -> Curve:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Neckline:
     """A round neckline close to the neck: an upwards widening cone around the neck, cut with the body.
 
     Of a cylinder the cut would be ill-defined where the neck's back runs along it.
     """
+
+    centre: Float[Array, " 3"]
+    side: Float[Array, " 3"]
+    """From the centre to the left [m]."""
+    forward: Float[Array, " 3"]
+    """From the centre to the front [m]."""
+
+    def __call__(self, points: Float[Array, "N 3"]) -> tuple[Float[Array, " N"], Float[Array, "N 3"]]:
+        half = np.linalg.norm(self.forward)
+        axis = np.cross(self.forward, self.side)
+        axis /= np.linalg.norm(axis)
+        gap = points - self.centre
+        across, along = self.side / (self.side @ self.side), self.forward / half**2
+        a, b = gap @ across, gap @ along
+        radius = np.sqrt(a * a + b * b) + 1e-9
+        slope = (a / radius)[:, None] * across + (b / radius)[:, None] * along
+        return (radius - 1) * half - gap @ axis, slope * half - axis
+
+
+def _neckline(figure: _Figure, skin: Sampler) -> _Neckline:
+    """Find where the neckline goes: from just below the neck joint's height behind to 6 cm lower in front."""
     ends = []
     for drop, depths in ((0.002, np.arange(-0.2, 0.1, 0.002)), (0.062, np.arange(0.2, -0.1, -0.002))):
         height = figure.joint("neck")[1] - drop
         line = np.stack([0 * depths, 0 * depths + height, depths], axis=1)
-        ends.append(line[np.argmax(shell(line)[0] < 0)])
+        ends.append(line[np.argmax(skin(line)[0] < 0)])
     back, front = ends
-    centre, forward = (back + front) / 2, front - back
-    half = np.linalg.norm(forward) / 2
-    forward, side = forward / (2 * half), np.array([1.0, 0.0, 0.0])
-    axis = np.cross(forward, side)
-    axis *= np.sign(axis[1])
-    width, slant = 0.062, 0.7
-
-    def curve(points: Array) -> tuple[Array, Array]:
-        gap = points - centre
-        a, b = gap @ side / width, gap @ forward / half
-        radius = np.sqrt(a * a + b * b) + 1e-9
-        slope = (a / radius / width)[:, None] * side + (b / radius / half)[:, None] * forward
-        return (radius - 1) * half - slant * (gap @ axis), slope * half - slant * axis
-
-    return curve
+    return _Neckline(centre=(back + front) / 2, side=np.array([0.06, 0.0, 0.0]), forward=(front - back) / 2)
 
 
 def _upper(figure: _Figure, cut: Cut, dress: bool) -> tuple[Array, Pattern, Array]:
@@ -237,41 +245,48 @@ def _upper(figure: _Figure, cut: Cut, dress: bool) -> tuple[Array, Pattern, Arra
     def surface(points: Array, part: Array) -> tuple[Array, Array]:
         away = np.where(points[:, 1] < neck[1] - 0.16, 1.0, _smooth(neckline(points)[0] / 0.07))
         value, slope = _mixed(skin, shell, points, away)
-        return value - (0.005 + (cut.ease - 0.005) * away), slope
+        return value - (0.007 + (cut.ease - 0.007) * away), slope
 
     arms = [_arm(figure, side) for side in ("left", "right")]
     hems = [_level(hem), neckline]
     for shoulder, elbow in arms:
         along = (elbow - shoulder) / np.linalg.norm(elbow - shoulder)
         hems.append(_plane(along, float(shoulder @ along + cut.sleeve * np.linalg.norm(elbow - shoulder))))
-    placed, pattern = _upper_mesh(figure, cut, hem, surface, hems, 1.25 if dress else 1.10)
+    placed, pattern = _upper_mesh(figure, cut, neckline, hem, surface, hems, 1.25 if dress else 1.10)
     collar = np.abs(neckline(placed)[0])
     near = (placed[:, 1] > neck[1] - 0.16) & (np.abs(placed[:, 0]) < 0.14)
     return placed, pattern, np.where(near, 0.5 * np.clip((0.04 - collar) / 0.03, 0, 1), 0.0)
 
 
 def _upper_mesh(
-    figure: _Figure, cut: Cut, hem: float, surface: Callable[..., tuple[Array, Array]], hems: list[Curve], girth: float
+    figure: _Figure,
+    cut: Cut,
+    neckline: _Neckline,
+    hem: float,
+    surface: Callable[..., tuple[Array, Array]],
+    hems: list[Curve],
+    girth: float,
 ) -> tuple[Array, Pattern]:
     """Choose the number of edges and lay the pattern over the shell."""
-    shoulder, elbow = _arm(figure, "left")
+    (shoulder, elbow), chest = _arm(figure, "left"), figure.joint("spine3")
     under = _count(0.094, cut.edge, multiple=2)
-    shoulders = _count(0.115, cut.edge)
-    neck = _count(0.235, cut.edge, multiple=2)
+    shoulders = _count(0.16, cut.edge)
+    neck = _count(0.20, cut.edge, multiple=2)
     # Across the front there are the shoulders, the neck between them and half of each underarm.
     counts = UpperCounts(
         front=max(_count(girth / 2, cut.edge, multiple=2), 2 * shoulders + neck + under - 2),
         under=under,
-        body=_count(shoulder[1] - 0.13 - hem, cut.edge),
+        body=_count(chest[1] - 0.02 - hem, cut.edge),
         armhole=_count(0.19, cut.edge),
         shoulder=shoulders,
-        sleeve=_count(0.06 + (cut.sleeve - 0.35) * float(np.linalg.norm(elbow - shoulder)), cut.edge),
+        sleeve=_count(0.015 + (cut.sleeve - 0.35) * float(np.linalg.norm(elbow - shoulder)), cut.edge),
     )
     pattern = upper_pattern(
         counts,
         hem=hem,
-        armpit=np.array([0.17, shoulder[1] - 0.12, figure.joint("spine3")[2] + 0.05]),
-        top=np.array([shoulder[0], shoulder[1] + 0.05, shoulder[2]]),
+        armpit=np.array([0.17, chest[1], chest[2] + 0.05]),
+        top=shoulder + np.array([0.0, 0.05, 0.0]),
+        collar=np.stack([neckline.centre, 1.2 * neckline.side, neckline.forward]),
         sleeve=np.stack([shoulder + 0.2 * (elbow - shoulder), shoulder + cut.sleeve * (elbow - shoulder)]),
         depth=0.12,
     )
@@ -293,9 +308,11 @@ def _trousers(figure: _Figure, cut: Cut) -> tuple[Array, Pattern, Array]:
     hips = closed(whole.with_values(np.maximum(whole.values, crotch - 0.01 - y)), 0.05)
     leg = whole.with_values(np.maximum(np.maximum(whole.values, 0.004 - x), y - crotch - 0.02))
     leg = whole.with_values(np.maximum(leg.values, figure.joint("left_ankle")[1] + 0.02 - y))
-    leg = closed(leg, 0.04)
+    leg = closed(leg, 0.015)
     hanging = hung(leg.with_values(np.maximum(leg.values, y - crotch + 0.06)), cut.taper)
     half = united(hips, leg.with_values(np.minimum(leg.values, hanging.values)), 0.015).smoothed(_STEP).sampler()
+
+    underneath = hips.smoothed(_STEP).sampler()
 
     def surface(points: Array, part: Array) -> tuple[Array, Array]:
         side = np.where(part == 0, np.where(points[:, 0] < 0, -1.0, 1.0), np.where(part == 2, -1.0, 1.0))
@@ -304,7 +321,15 @@ def _trousers(figure: _Figure, cut: Cut) -> tuple[Array, Pattern, Array]:
         slope = slope * mirror
         # The seams in the middle stay there.
         slope[(part == 0) & (np.abs(points[:, 0]) < 1e-3), 0] = 0.0
-        return value - (0.006 + (cut.ease - 0.006) * _smooth((waist - 0.03 - points[:, 1]) / 0.12)), slope
+        seam = part == 3
+        value[seam], slope[seam] = underneath(points[seam])
+        slope[seam, 0] = 0.0
+        value = value - (0.006 + (cut.ease - 0.006) * _smooth((waist - 0.03 - points[:, 1]) / 0.12))
+        # The legs keep apart, or they would be caught in each other.
+        apart = 0.005 - side * points[:, 0]
+        caught = np.isin(part, (1, 2)) & (apart > value)
+        value[caught], slope[caught] = apart[caught], (mirror * [-1.0, 0.0, 0.0])[caught]
+        return value, slope
 
     counts = TrousersCounts(
         front=_count(0.96 / 2, cut.edge, multiple=4),

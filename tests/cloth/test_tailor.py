@@ -1,0 +1,100 @@
+"""The patterns and what lays them out; the garments themselves are checked in tests/garments."""
+
+import numpy as np
+import pytest
+
+from garments import catalog
+from garments.check import check
+from synth.body.model import load_named
+from synth.cloth.pattern import TrousersCounts, skirt_pattern, trousers_pattern
+from synth.cloth.relax import flattened, relaxed
+from synth.cloth.shell import Field, closed, hung, united
+from synth.cloth.tailor import CUTS, tailored
+from synth.errors import SynthError
+
+
+def ball(radius: float, step: float = 0.02) -> Field:
+    axis = np.arange(-0.5, 0.5 + step / 2, step)
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    return Field(origin=np.full(3, -0.5), step=step, values=np.sqrt(x * x + y * y + z * z) - radius)
+
+
+def test_closing_fills_a_gap_and_leaves_a_ball_alone() -> None:
+    one = ball(0.3)
+    np.testing.assert_allclose(closed(one, 0.1).values, one.values, atol=0.007)
+    x, _, _ = one.axes()
+    slit = one.with_values(np.maximum(one.values, 0.04 - np.abs(x)))
+    middle = (25, 25, 25)
+    assert slit.values[middle] > 0
+    assert closed(slit, 0.1).values[middle] < -0.02
+    assert closed(slit, 0.02).values[middle] > 0
+
+
+def test_what_hangs_keeps_its_width_or_tapers_or_flares() -> None:
+    for taper in (0.0, 0.2, -0.2):
+        values = hung(ball(0.2), taper).sampler()
+        value, _ = values(np.array([[0.2 - 0.4 * taper, -0.4, 0.0]]))
+        assert value[0] == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_union_is_rounded_only_near_the_crease() -> None:
+    a, b = ball(0.2), ball(0.1)
+    b = b.with_values(np.full_like(b.values, 1.0))
+    np.testing.assert_array_equal(united(a, b, 0.05).values, a.values)
+    np.testing.assert_allclose(united(a, a, 0.05).values, a.values - 0.0125, atol=1e-12)
+
+
+def test_a_tube_is_spread_evenly_over_a_cylinder_and_laid_flat_at_true_size() -> None:
+    pattern = skirt_pattern(front=12, length=8, waist=0.4, hem=0.0, middle=0.0, width=0.15, depth=0.25)
+    rng = np.random.default_rng(0)
+    pattern.start = [p + rng.normal(0, 0.003, 3) for p in pattern.start]
+
+    def surface(points: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flat = points * [1.0, 0.0, 1.0]
+        length = np.linalg.norm(flat, axis=1)
+        return length - 0.2, flat / length[:, None]
+
+    def level(height: float):
+        return lambda points: (points[:, 1] - height, np.tile([0.0, 1.0, 0.0], (len(points), 1)))
+
+    vertices = relaxed(pattern, surface, [level(0.0), level(0.4)], rounds=800)
+    faces = np.array(pattern.faces)
+    assert np.abs(np.linalg.norm(vertices[:, [0, 2]], axis=1) - 0.2).max() < 1e-6
+    around = np.linalg.norm(vertices[faces[:, 0]] - vertices[faces[:, 3]], axis=1)
+    up = np.linalg.norm(vertices[faces[:, 0]] - vertices[faces[:, 1]], axis=1)
+    np.testing.assert_allclose(around, 2 * 0.2 * np.sin(np.pi / 24), rtol=0.02)
+    np.testing.assert_allclose(up, 0.05, rtol=0.02)
+    uv = flattened(vertices, pattern)
+    np.testing.assert_allclose(np.linalg.norm(uv[:, 0] - uv[:, 3], axis=1), around, rtol=0.01)
+    edge, other = uv[:, 1] - uv[:, 0], uv[:, 3] - uv[:, 0]
+    # Not mirrored: seen from outside, u grows to the right and v upwards.
+    assert (other[:, 0] * edge[:, 1] - other[:, 1] * edge[:, 0] < 0).all()
+    assert edge[:, 1].min() > 0.9 * 0.05
+
+
+def test_trousers_have_three_openings_and_no_edge_of_three_faces() -> None:
+    counts = TrousersCounts(front=12, rise=4, crotch=4, leg=6)
+    pattern = trousers_pattern(counts, 0.0, np.array([0.0, -0.3, 0.0]), np.array([0.1, -0.9, 0.0]), 0.2, 0.15)
+    faces = np.array(pattern.faces)
+    directed = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])
+    assert len(np.unique(directed, axis=0)) == len(directed)
+    edges, uses = np.unique(np.sort(directed, axis=1), axis=0, return_counts=True)
+    assert uses.max() == 2
+    assert (uses == 1).sum() == 24 + 2 * 16
+    # Euler's number of a surface with three holes in a sphere.
+    assert len(pattern.start) - len(edges) + len(faces) == -1
+
+
+def test_an_unknown_pattern_is_refused() -> None:
+    with pytest.raises(SynthError, match="cape"):
+        tailored("cape", load_named("free", "neutral"))
+
+
+@pytest.mark.slow
+def test_the_shipped_shorts_come_from_their_pattern() -> None:
+    made, parameters = tailored("shorts", load_named("free", "neutral"))
+    shipped = catalog.load("shorts")
+    assert check(made) == []
+    np.testing.assert_array_equal(made.faces, shipped.faces)
+    np.testing.assert_allclose(made.vertices, shipped.vertices, atol=1e-4)
+    assert parameters["edge"] == CUTS["shorts"].edge
