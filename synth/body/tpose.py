@@ -48,10 +48,10 @@ def _tan(degrees: float) -> float:
     return float(np.tan(np.radians(degrees)))
 
 
-_UPPER_ARM = _direction(1, -_tan(3), -_tan(6))
-_FOREARM = _direction(1, _tan(2), 0)
-_THIGH = _direction(_tan(5), -1, -_tan(1))
-_SHANK = _direction(-_tan(2), -1, -_tan(6))
+_UPPER_ARM = _direction(1.0, -_tan(3.0), -_tan(6.0))
+_FOREARM = _direction(1.0, _tan(2.0), 0.0)
+_THIGH = _direction(_tan(5.0), -1.0, -_tan(1.0))
+_SHANK = _direction(-_tan(2.0), -1.0, -_tan(6.0))
 _TOES_OUT = np.radians(11)
 
 _BONES: tuple[tuple[str, dict[str, float]], ...] = (
