@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import bpy
 import numpy as np
 
 from synth import provenance
 from synth.assets import resolve
-from synth.blender.device import choose
+from synth.blender.device import blender_version, choose
 from synth.blender.render import ClipRenderer
 from synth.blender.simulate import solve
 from synth.body.model import load_body
@@ -74,7 +73,7 @@ def make_clip(spec: ClipSpec, out: Path, *, device: str, progress: Progress) -> 
         provenance=Provenance(
             config=to_plain(spec.render),
             commit=provenance.commit(),
-            bpy_version=bpy.app.version_string,
+            bpy_version=blender_version(),
             device=device,
         ),
     )

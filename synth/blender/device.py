@@ -59,3 +59,8 @@ def choose(device: str) -> str:
 
 def _preferences() -> object:
     return bpy.context.preferences.addons["cycles"].preferences  # pyright: ignore
+
+
+def blender_version() -> str:
+    """Version of Blender's module, such as "4.5.15 LTS"."""
+    return bpy.app.version_string
