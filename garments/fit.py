@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_array, csr_array
 
 __all__ = ["Nearest", "averaging", "fit", "pushed_out", "smoothed"]
 
@@ -18,14 +18,14 @@ Nearest = Callable[[Array], tuple[Array, Array]]
 """For points (N, 3) [m]: signed distance to a surface (N,) [m], negative inside, and outward unit normals (N, 3)."""
 
 
-def averaging(edges: Int[Array, "E 2"], count: int) -> csr_matrix:
+def averaging(edges: Int[Array, "E 2"], count: int) -> csr_array:
     """Matrix (V, V) that replaces each vertex by the mean of its neighbours."""
     both = np.concatenate([edges, edges[:, ::-1]])
     degree = np.bincount(both[:, 0], minlength=count)
-    return coo_matrix((1.0 / degree[both[:, 0]], (both[:, 0], both[:, 1])), shape=(count, count)).tocsr()
+    return coo_array((1.0 / degree[both[:, 0]], (both[:, 0], both[:, 1])), shape=(count, count)).tocsr()
 
 
-def smoothed(values: Float[Array, "V N"], average: csr_matrix, rounds: int) -> Float[Array, "V N"]:
+def smoothed(values: Float[Array, "V N"], average: csr_array, rounds: int) -> Float[Array, "V N"]:
     """Values halfway to their neighbours' mean, so many times over."""
     for _ in range(rounds):
         values = 0.5 * (values + average @ values)

@@ -24,7 +24,7 @@ PLAIN = MaterialSpec(
     rotation=0.0,
     roughness=0.8,
 )
-SHAPES = [("neutral", 0, 0.0), ("male", 0, 2.5), ("female", 1, 2.5), ("male", 1, -2.5), ("female", 0, -2.5)]
+SHAPES = [("neutral", 0, 0.0), ("male", 0, 2.5), ("female", 1, 2.0), ("male", 1, -2.5), ("female", 0, -2.5)]
 
 
 def worn(*names: str, fabric: str = "cotton") -> tuple[GarmentSpec, ...]:
