@@ -216,9 +216,8 @@ def _reasons(
     for key, limit, scale, unit, said in checks:
         worst = int(np.argmax(measured[key]))
         if measured[key][worst] > limit:
-            found.append(
-                f"{name}: frame {worst}: {scale * measured[key][worst]:.1f}{unit} {said} (limit {scale * limit:g}{unit})"
-            )
+            value = scale * measured[key][worst]
+            found.append(f"{name}: frame {worst}: {value:.1f}{unit} {said} (limit {scale * limit:g}{unit})")
     mean = measured["penetration"].mean()
     if mean > limits.mean_penetration:
         found.append(
