@@ -29,8 +29,10 @@ def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
     if allowed == ("none",):
         return ((),)
     there = catalog.names()
-    if unknown := [name for name in allowed if name not in there]:
+    if unknown := [name for name in allowed if name not in (*there, "none")]:
         raise SynthError(f"garment {unknown[0]!r}: there is none of that name", f"There are: {', '.join(there)}, none")
+    if "none" in allowed:
+        raise SynthError("garment 'none' goes with no other", "Give it alone, or not at all")
     garments = [catalog.load(name) for name in allowed or there]
     upper, lower, full = ([g for g in garments if g.covers == kind] for kind in ("upper", "lower", "full"))
     pairs = [tuple(sorted((a, b), key=lambda g: g.layer)) for a in upper for b in lower]

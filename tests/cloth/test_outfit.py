@@ -30,6 +30,8 @@ def test_only_what_is_allowed_is_worn() -> None:
     assert outfits(("tshirt", "skirt")) == (("skirt", "tshirt"),)
     with pytest.raises(SynthError, match=r"toga.*tshirt"):
         outfits(("toga",))
+    with pytest.raises(SynthError, match="goes with no other"):
+        outfits(("none", "tshirt"))
 
 
 def test_fabrics_and_looks_follow_the_generator() -> None:
