@@ -121,6 +121,6 @@ def eased(count: int, ease: float = EASE) -> Float[Array, " T"]:
 
 
 def _long_way(rotvec: Array) -> Array:
-    """The same rotation, turned the other way round: the angle minus a full turn."""
+    """The same rotation, turned the other way round: the angle minus a full turn; no rotation has no axis and stays."""
     angle = np.linalg.norm(rotvec, axis=-1, keepdims=True)
-    return rotvec - 2.0 * np.pi * rotvec / np.maximum(angle, 1e-12)
+    return np.where(angle < 1e-9, rotvec, rotvec - 2.0 * np.pi * rotvec / np.maximum(angle, 1e-9))
