@@ -24,7 +24,8 @@ _STILL = 0.15
 class Limits:
     """The worst a frame may be; `..._loose` is for garments that may swing away from the body.
 
-    Provisional: drawn from 33 clips that one person labelled, on one body.
+    Provisional: most are drawn from 33 clips that one person labelled, on one body; poke-through and drift are set by
+    eye on a handful of later ones.
     """
 
     penetration: float = 0.03
