@@ -139,8 +139,8 @@ def _finish(job: Job, out: Path) -> Outcome | None:
     return Outcome(spec=job.spec, event=Event(kind="crashed", text=text, hint=f"See {log_path(out, job.spec)}"))
 
 
-def _stop(jobs: list[Job], patience: float = 3.0) -> None:
-    """End the processes: politely, then not."""
+def _stop(jobs: list[Job], patience: float = 20.0) -> None:
+    """End the processes: politely, so that they remove their temporary files, then not."""
     for job in jobs:
         _signal(job, signal.SIGTERM)
     deadline = time.monotonic() + patience
