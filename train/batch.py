@@ -155,10 +155,10 @@ class TemporalModel(nn.Module, ABC):
 
     name: ClassVar[str]
     Config: ClassVar[Any]
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    needs: frozenset[str] = frozenset({"features"})
     """Optional fields of `Batch` without which it cannot run, such as {"images"}; a model whose needs follow from its
     options sets this on the instance."""
-    labels: ClassVar[frozenset[str]] = frozenset()
+    labels: frozenset[str] = frozenset()
     """Optional fields its loss needs in training only, such as {"flow", "parts"}."""
     centre_only: ClassVar[bool] = False
     """Whether it speaks of frame T // 2 only (prediction and compared labels then have T = 1)."""
@@ -166,8 +166,13 @@ class TemporalModel(nn.Module, ABC):
     """T it is trained with."""
     receptive_field: int | None = None
     """Frames that one output depends on; None: the whole window."""
-    adversary: nn.Module | None = None
-    """Discriminator with an optimiser of its own; leave None when unused."""
+    adversary: nn.Module | None
+    """Discriminator with an optimiser of its own; None when unused."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.config = config
+        self.adversary = None  # not on the class: a class attribute would hide the registered module
 
     @classmethod
     def from_config(cls, options: Mapping[str, Any] | None = None) -> "TemporalModel":

@@ -1,0 +1,89 @@
+"""ResNet with bottlenecks under torchvision's parameter names, without the classifier.
+
+Source: He et al., "Deep Residual Learning for Image Recognition" (2016), table 1; stride in the 3x3 convolution as
+torchvision's and SPIN's published weights have it. torchvision itself is not needed.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["ResNet", "resnet50", "resnet_tiny"]
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or inputs != 4 * width:
+            shortcut = nn.Conv2d(inputs, 4 * width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(4 * width))
+
+    def forward(self, x: Float[Tensor, "N C h w"]) -> Float[Tensor, "N D i j"]:
+        """One block."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """Stem and four stages at strides 4, 8, 16 and 32.
+
+    Args:
+        blocks: Bottlenecks in each stage.
+        width: Channels inside the first stage's bottlenecks; doubles from stage to stage.
+    """
+
+    def __init__(self, blocks: tuple[int, int, int, int], width: int = 64) -> None:
+        super().__init__()
+        self.features = 32 * width
+        """Channels of the last stage."""
+        self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        inputs = width
+        for stage, count in enumerate(blocks):
+            inside = width * 2**stage
+            layers = [
+                Bottleneck(inputs if i == 0 else 4 * inside, inside, 2 if i == 0 < stage else 1) for i in range(count)
+            ]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+            inputs = 4 * inside
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def stage(self, images: Float[Tensor, "N 3 S S"], last: int = 4) -> Float[Tensor, "N C h w"]:
+        """Map after stage `last` (1-4): stride 4, 8, 16 or 32."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for number in range(1, last + 1):
+            x = getattr(self, f"layer{number}")(x)
+        return x
+
+    def forward(self, images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N C h w"]:
+        """The last map; its mean over h, w is the global feature.
+
+        Args:
+            images: RGB, ImageNet mean and deviation taken out.
+        """
+        return self.stage(images)
+
+
+def resnet50() -> ResNet:
+    """ResNet-50: 23,508,032 parameters, 2048 features."""
+    return ResNet((3, 4, 6, 3))
+
+
+def resnet_tiny() -> ResNet:
+    """One narrow block a stage, 64 features: for tests and for trying things out."""
+    return ResNet((1, 1, 1, 1), width=2)

@@ -1,0 +1,1 @@
+"""Networks that tell real motion from predicted motion."""
