@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.events import Event, parse
+from synth.files import sweep
 from synth.layout import log_path
 from synth.spec import ClipSpec, to_json
 
@@ -51,11 +52,11 @@ def run_jobs(
     device: str,
     watch: Callable[[ClipSpec, Event], None],
     worker: str = "synth.worker",
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run each spec as a process, `jobs` at a time, and yield how each ended, in the order in which they end.
 
-    Whatever ends this generator (Ctrl-C, an error, closing it) ends the processes too; what they had not finished
-    leaves nothing but files that the next run uses or sweeps.
+    Whatever ends this generator (Ctrl-C, an error, closing it) ends the processes too. Of what they had not finished
+    only files stay that the next run goes on from; close the generator (`contextlib.closing`) to be sure of that.
 
     Args:
         queue: Jobs, taken from the left; the caller may append more between two outcomes.
@@ -87,6 +88,8 @@ def run_jobs(
                     _start(job.spec, job.attempt + 1, out, [worker, *arguments], running, selector)
     finally:
         _stop(list(running.values()))
+        if running:
+            sweep(out)
         selector.close()
 
 
@@ -133,6 +136,7 @@ def _finish(job: Job, out: Path) -> Outcome | None:
         return Outcome(spec=job.spec, event=job.last)
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     log.warning("clip %s: its process %s (attempt %d)", job.spec.clip_id, how, job.attempt)
+    sweep(out)
     if job.attempt < ATTEMPTS:
         return None
     text = f"the process of clip {job.spec.clip_id} {how}, {ATTEMPTS} times"

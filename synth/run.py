@@ -2,11 +2,13 @@
 
 import logging
 from collections import Counter, deque
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 from synth.errors import SynthError
 from synth.events import Event
+from synth.files import sweep
 from synth.layout import shard_path
 from synth.local import run_jobs
 from synth.plan import Planner
@@ -60,26 +62,31 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
     images = sum(spec.motion.count * len(spec.scene.cameras.azimuths) for spec in queue)
     watcher.plan(len(specs), images, len(specs) - len(queue))
     counts, crashes = Counter(kept=len(specs) - len(queue), empty=empty), []
-    for outcome in run_jobs(queue, out, jobs=jobs, device=device, watch=watcher.watch):
-        spec, event = outcome.spec, outcome.event
-        counts[event.kind] += 1
-        if event.kind == "error":
-            raise SynthError(f"clip {spec.clip_id}: {event.text}", event.hint)
-        if event.kind == "crashed":
-            crashes.append(event)
-        elif event.kind == "done":
-            entry = manifest.record(shard_path(out, spec), event.seconds)
-            watcher.end(
-                spec, f"{spec.clip_id}  done in {sum(entry.seconds.values()):.0f} s, {entry.bytes / 2**20:.1f} MiB"
-            )
-        else:
-            manifest.reject(spec, event.reasons)
-            watcher.end(spec, f"{spec.clip_id}  rejected: {event.reasons[0]}")
-            _replace(planner, spec, attempts, queue)
+    with closing(run_jobs(queue, out, jobs=jobs, device=device, watch=watcher.watch)) as outcomes:
+        for outcome in outcomes:
+            spec, event = outcome.spec, outcome.event
+            counts[event.kind] += 1
+            if event.kind == "error":
+                raise SynthError(f"clip {spec.clip_id}: {event.text}", event.hint)
+            if event.kind == "crashed":
+                crashes.append(event)
+            else:
+                watcher.end(spec, f"{spec.clip_id}  {_entered(manifest, out, spec, event)}")
+            if event.kind == "rejected":
+                _replace(planner, spec, attempts, queue)
     if crashes:
         raise SynthError(f"{len(crashes)} of {len(specs)} clips could not be made; {crashes[0].text}", crashes[0].hint)
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     return f"{out}: {said} of {len(chosen)} clips"
+
+
+def _entered(manifest: Manifest, out: Path, spec: ClipSpec, event: Event) -> str:
+    """Enter a clip that is done or refused in the manifest; says in a few words how it went."""
+    if event.kind == "rejected":
+        manifest.reject(spec, event.reasons)
+        return f"rejected: {event.reasons[0]}"
+    entry = manifest.record(shard_path(out, spec), event.seconds)
+    return f"done in {sum(entry.seconds.values()):.0f} s, {entry.bytes / 2**20:.1f} MiB"
 
 
 def kept(out: Path, spec: ClipSpec, known: dict[str, Entry]) -> bool:
@@ -128,7 +135,7 @@ def _prepared(out: Path) -> Manifest:
     manifest = Manifest(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for path in manifest.sweep():
+        for path in sweep(out):
             log.info("%s: left by a killed process, removed", path)
     except OSError as error:
         raise SynthError(f"{out}: {error.strerror}", "Choose another --out folder") from None

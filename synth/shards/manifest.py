@@ -7,7 +7,6 @@
 import contextlib
 import fcntl
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -128,21 +127,6 @@ class Manifest:
                 entries += [entry for entry in _lines(path) if entry.clip_id not in done]
             self._write({entry.clip_id: entry for entry in entries})
         return self.entries()
-
-    def sweep(self, older_than: float = 86400.0) -> list[Path]:
-        """Remove the temporary files that killed processes left.
-
-        Args:
-            older_than: Only files not written to for so long [s]; younger ones may belong to a living process.
-
-        Returns:
-            What was removed.
-        """
-        parts = sorted(self.folder.glob("*.part.*"))
-        old = [path for path in parts if time.time() - path.stat().st_mtime > older_than]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return old
 
     def _update(self, entry: Entry) -> None:
         with _locked(self.folder):

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from synth.errors import SynthError
+from synth.files import temporary
 from synth.labels.frame import label_frame
 from synth.labels.keypoints import keypoints_world, rest_pelvis, smpl_in_camera
 from synth.shards import checksum, schema
@@ -93,7 +93,7 @@ class ShardWriter:
         self.provenance = provenance
         self.layout = _layout(clip, body, cameras)
         self.expected = schema.expected(self.layout)
-        self._part = self.path.with_name(f"{self.path.name}.part.{uuid.uuid4().hex}")
+        self._part = temporary(self.path)
         self._digests: dict[str, Any] = {}
         self._open: dict[str, h5py.Dataset] = {}
         self._jpegs: list[list[bytes]] = [[] for _ in cameras]

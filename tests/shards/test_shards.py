@@ -274,14 +274,6 @@ def test_several_processes_write_one_manifest(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part.*"))
 
 
-def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
-    part = tmp_path / "a.h5.part.1"
-    part.touch()
-    assert Manifest(tmp_path).sweep(3600.0) == []
-    assert Manifest(tmp_path).sweep(-1.0) == [part]
-    assert not part.exists()
-
-
 def test_the_commands(shard: Path, tmp_path: Path) -> None:
     shutil.copy(shard, tmp_path)
     Manifest(tmp_path).record(tmp_path / shard.name)
