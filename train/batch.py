@@ -33,8 +33,8 @@ class Batch:
     """SMPL's joints in the crop (x, y in [-1, 1] inside it) and confidence: 0 unknown or invisible, 1 seen."""
     joints_3d: Float[Tensor, "B T 24 3"]
     """SMPL's joints relative to the pelvis, camera axes [m]."""
-    joints_valid: Bool[Tensor, "B T"]
-    """Whether `joints_3d` is known."""
+    joints_valid: Bool[Tensor, "B T 24"]
+    """Which of `joints_3d` are known; real data often knows the limbs only."""
     rotations: Float[Tensor, "B T 24 3 3"]
     """Root rotation in the camera's frame, then joints 1-23 relative to their parents (rotation matrices)."""
     betas: Float[Tensor, "B T 10"]
@@ -42,7 +42,7 @@ class Batch:
     smpl_valid: Bool[Tensor, "B T"]
     """Whether `rotations`, `betas` and `pelvis` are known."""
     pelvis: Float[Tensor, "B T 3"]
-    """Joint 0 in the camera's frame [m]."""
+    """Joint 0 in the camera's frame of the full image [m]; an augmented crop's rotation does not turn it."""
     box: Float[Tensor, "B T 3"]
     """Square that the crop was cut from: centre x, centre y, side, in pixels of the full image."""
     image_size: Float[Tensor, "B 2"]
@@ -50,7 +50,8 @@ class Batch:
     K: Float[Tensor, "B 3 3"]
     """Intrinsics of the full image [px]. Augmented crops keep them: see `box_rotation`, `flipped` and `box`."""
     box_rotation: Float[Tensor, " B"]
-    """In-plane rotation by which the crop, and with it every label in the camera's frame, was turned [rad]."""
+    """Rotation about the optical axis, from x towards y, by which the crop was turned about its centre, and with it
+    `keypoints_2d`, `joints_3d` and the root of `rotations` [rad]; 0 without augmentation."""
     flipped: Bool[Tensor, " B"]
     """Whether picture and labels were mirrored (box and K then belong to the mirrored full image)."""
     fps: Float[Tensor, " B"]

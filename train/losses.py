@@ -57,9 +57,10 @@ def keypoints_2d_loss(projected: Float[Tensor, "B T K 2"], keypoints: Float[Tens
 
 
 def joints_3d_loss(
-    joints: Float[Tensor, "B T 24 3"], wanted: Float[Tensor, "B T 24 3"], valid: Bool[Tensor, "B T"]
+    joints: Float[Tensor, "B T 24 3"], wanted: Float[Tensor, "B T 24 3"], valid: Bool[Tensor, "B T 24"]
 ) -> Float[Tensor, ""]:
-    """Mean squared distance per coordinate [m2], both centred between the hips."""
+    """Mean squared distance per coordinate [m2], both centred between the hips; frames without hips do not count."""
+    valid = valid & valid[..., _HIPS].all(-1, keepdim=True)
     joints = joints - joints[..., _HIPS, :].mean(-2, keepdim=True)
     wanted = wanted - wanted[..., _HIPS, :].mean(-2, keepdim=True)
     return _masked_mean((joints - wanted) ** 2, valid)
@@ -118,7 +119,7 @@ def summed(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean over the frames that are valid; a zero with a gradient where none is."""
+    """Mean over what is valid; a zero with a gradient where none is."""
     weight = valid.to(values.dtype).reshape(*valid.shape, *([1] * (values.ndim - 2)))
-    each = values[0, 0].numel()
+    each = values[(0,) * valid.ndim].numel()
     return (values * weight).sum() / (weight.sum() * each).clamp_min(1.0)
