@@ -120,6 +120,6 @@ def summed(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Mean over what is valid; a zero with a gradient where none is."""
-    weight = valid.to(values.dtype).reshape(*valid.shape, *([1] * (values.ndim - 2)))
+    weight = valid.to(values.dtype).reshape(*valid.shape, *([1] * (values.ndim - valid.ndim)))
     each = values[(0,) * valid.ndim].numel()
     return (values * weight).sum() / (weight.sum() * each).clamp_min(1.0)
