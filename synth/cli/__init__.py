@@ -12,6 +12,7 @@ from synth.errors import SynthError
 COMMANDS = {
     "render": ("synth.cli.render", "Make shards: plan, simulate, render, label, verify."),
     "plan": ("synth.cli.render", "Write the clips that `render` would make, one spec a line."),
+    "farm": ("synth.cli.farm", "Farm jobs across nodes: plan, submit, look, collect."),
     "verify": ("synth.cli.shards", "Check every label of every shard against its pixels."),
     "info": ("synth.cli.shards", "Say what a folder of shards holds."),
     "sheet": ("synth.cli.shards", "Draw a contact sheet with the labels laid over the pictures."),

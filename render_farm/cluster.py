@@ -1,0 +1,160 @@
+"""Who does the jobs: this machine, a scheduler at an address, hosts over ssh, a batch system. All end in a Dask client.
+
+Nothing listens beyond this machine without TLS, and the dashboard listens on this machine only, unless asked.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dask import config as dask_config
+from distributed import Client, Nanny, Scheduler, Security, SpecCluster
+
+from render_farm import certificates
+from synth.errors import SynthError
+
+__all__ = ["Farm", "configure", "gpus", "open_farm", "security"]
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+SETTINGS: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": 0,  # the driver counts and decides, not the scheduler
+    "distributed.scheduler.worker-ttl": "60s",
+    "distributed.comm.timeouts.connect": "30s",
+    "distributed.comm.timeouts.tcp": "30s",  # below 15 s nannies do not start
+    "distributed.worker.memory.target": False,  # jobs are processes of their own, with limits of their own
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.client.heartbeat": "5s",
+    "logging": {"distributed": "error", "distributed.nanny": "critical"},
+}
+
+
+def configure(**more: Any) -> None:
+    """Set Dask up for the farm, in this process and those that it starts. Import this module before."""
+    dask_config.set(SETTINGS | more)
+    for name, level in SETTINGS["logging"].items():
+        logging.getLogger(name).setLevel(level.upper())
+    for name, value in (SETTINGS | more).items():
+        os.environ["DASK_" + name.upper().replace("-", "_").replace(".", "__")] = str(value)
+
+
+def gpus() -> list[str]:
+    """The graphics cards of this machine, as CUDA_VISIBLE_DEVICES takes them."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    done = subprocess.run([command, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, check=False)
+    return done.stdout.decode().split() if done.returncode == 0 else []
+
+
+def slots(jobs: int, device: str) -> list[dict[str, Any]]:
+    """Options of one nanny for each slot of this machine: a CPU's share, or a whole graphics card."""
+    cards = gpus() if device != "cpu" else []
+    cpu = [{"nthreads": 1, "memory_limit": 0, "resources": {"CPU": 1}} for _ in range(jobs)]
+    gpu = [
+        {"nthreads": 1, "memory_limit": 0, "resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": card}}
+        for card in cards
+    ]
+    return [*gpu, *cpu]
+
+
+def security(folder: Path | None) -> Security:
+    """Dask's TLS from a folder of keys; without one, no encryption (for this machine only)."""
+    if folder is None:
+        return Security(require_encryption=False)
+    authority, certificate, key = (str(path) for path in certificates.paths(folder))
+    roles = {
+        f"tls_{role}_{kind}": value
+        for role in ("client", "scheduler", "worker")
+        for kind, value in (("cert", certificate), ("key", key))
+    }
+    return Security(tls_ca_file=authority, require_encryption=True, **roles)
+
+
+@dataclass(slots=True)
+class Farm:
+    """A cluster that can be connected to again and again."""
+
+    name: str
+    _start: Callable[[], Any]
+    """Starts or finds the scheduler: something `Client` takes."""
+    _security: Security
+    _cluster: Any = None
+
+    def connect(self, timeout: float = 30.0) -> Client:
+        """Connect; a cluster of our own is started the first time.
+
+        Raises:
+            OSError: nobody answers.
+        """
+        if self._cluster is None:
+            self._cluster = self._start()
+        target = getattr(self._cluster, "scheduler_address", self._cluster)
+        return Client(target, security=self._security, timeout=timeout, set_as_default=False)
+
+    def close(self) -> None:
+        """End a cluster of our own, and what it works on."""
+        if self._cluster is not None and not isinstance(self._cluster, str):
+            self._cluster.close(timeout=20)
+        self._cluster = None
+
+
+def local(jobs: int, device: str) -> Farm:
+    """This machine: a scheduler in this process, one worker process a slot."""
+
+    def start() -> SpecCluster:
+        nanny = {"host": "127.0.0.1", "dashboard": False}
+        return SpecCluster(
+            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+            workers={
+                index: {"cls": Nanny, "options": nanny | options} for index, options in enumerate(slots(jobs, device))
+            },
+            silence_logs=False,
+        )
+
+    return Farm("local", start, Security(require_encryption=False))
+
+
+def at(address: str, keys: Path | None) -> Farm:
+    """A scheduler that runs already.
+
+    Raises:
+        SynthError: the address is another machine's and there are no keys.
+    """
+    host = address.partition("://")[2].rpartition(":")[0]
+    if address.startswith("tcp://") and host not in LOOPBACK:
+        hint = "Start it with keys (`synth farm scheduler --certs DIR`) and name it tls://HOST:PORT with --certs DIR"
+        raise SynthError(f"{address}: plain text to another machine", hint)
+    return Farm(address, lambda: address, security(keys if address.startswith("tls://") else None))
+
+
+def open_farm(name: str, device: str, options: dict[str, Any]) -> Farm:
+    """The cluster that `--cluster` names.
+
+    Raises:
+        SynthError: the name is unknown, or something that it needs is missing.
+    """
+    if name == "local":
+        return local(options.get("jobs") or os.cpu_count() or 1, device)
+    if name.startswith(("tcp://", "tls://")):
+        return at(name, options.get("certs"))
+    if name == "ssh":
+        from render_farm.hosts import over_ssh
+
+        return over_ssh(device, options)
+    from render_farm.batch import SYSTEMS, batch
+
+    if name in SYSTEMS:
+        return batch(name, device, options)
+    hint = "Known: local, tls://HOST:PORT, ssh, slurm, slurm-array, pbs, htcondor, sge, lsf"
+    raise SynthError(f"--cluster {name}: unknown", hint)
