@@ -11,6 +11,7 @@ from garments.garment import Garment
 from synth.body import lbs
 from synth.body.model import load_named
 from synth.body.shape import rest_pose, rest_surface, surface_map
+from synth.cloth.tuck import is_tucked, tucked_in
 from synth.errors import SynthError
 from synth.geometry.triangles import ClosestPoint
 from synth.spec import GarmentSpec
@@ -118,16 +119,28 @@ def fitted(
     skin = _nearest(ClosestPoint(surface, body.faces))
     moved, carried = _carried(body, surface)
     result: list[tuple[Garment, Array, Array]] = []
-    for worn in outfit:
-        binding = _bound(worn.name, worn.sha256)
+    bindings = [_bound(worn.name, worn.sha256) for worn in outfit]
+    patterns = tuple(binding.garment for binding in bindings)
+    for position, (worn, binding) in enumerate(zip(outfit, bindings, strict=True)):
         if worn.fabric not in catalog.fabrics():
             raise SynthError(f"fabric {worn.fabric!r}: not known", f"Fabrics: {', '.join(catalog.fabrics())}")
+        garment = replace(binding.garment, fabric=catalog.fabrics()[worn.fabric])
         vertices = _fitted(binding, moved, skin, _CLEARANCE + _BETWEEN * len(result))
+        if is_tucked(position, patterns):
+            garment, vertices = tucked_in(garment, vertices, _waist(bindings[position + 1 :], moved), skin)
         for inner, beneath, _ in result:
             vertices = _over(vertices, binding.garment, inner, beneath)
-        garment = replace(binding.garment, fabric=catalog.fabrics()[worn.fabric])
         result.append((garment, vertices, _weights(binding, carried)))
     return result
+
+
+def _waist(outer: list[_Binding], moved: Float[Array, "R 3"]) -> float:
+    """Height of the waistband of what is worn over a shirt [m]."""
+    lower = next(binding for binding in outer if binding.garment.covers == "lower")
+    top = lower.garment.vertices[:, 1].max()
+    band = lower.garment.vertices[:, 1] > top - 0.005
+    rise = np.einsum("vk,vk->v", lower.share[band], moved[lower.corners[band], 1])
+    return float(top + rise.mean())
 
 
 def fitted_to(body: BodyModel, betas: Float[Array, " B"], garment: Garment) -> tuple[fit.Nearest, Float[Array, "Vg 3"]]:

@@ -88,7 +88,7 @@ class UpperCounts:
     shoulder: int
     """Along each shoulder."""
     sleeve: int
-    """Along each sleeve."""
+    """Along each sleeve; 0 for none, so that the armholes are hems."""
 
 
 def upper_pattern(
@@ -139,7 +139,10 @@ def upper_pattern(
     right = np.concatenate([ring[n : n - half : -1], front[:, -1], back[-2::-1, 0], ring[n + half - 1 : n : -1]])
     # The right ring runs the same way as the left one (under, front, top, back); seen from outside it is mirrored.
     for side, (loop0, sign) in enumerate(((left, 1.0), (right, -1.0))):
-        _sleeve(pattern, loop0, sleeve * [sign, 1, 1], counts.sleeve, side)
+        if counts.sleeve:
+            _sleeve(pattern, loop0, sleeve * [sign, 1, 1], counts.sleeve, side)
+        else:
+            pattern.lay(loop0, 2 + side)
     return _compact(pattern)
 
 
