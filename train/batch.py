@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from synth.errors import SynthError
 from synth.spec import from_plain
 
-__all__ = ["GENDERS", "Batch", "Output", "Prediction", "State", "TemporalModel", "last"]
+__all__ = ["CLIP_FIELDS", "GENDERS", "Batch", "Output", "Prediction", "State", "TemporalModel", "last"]
 
 GENDERS = ("neutral", "male", "female")
 """`Batch.gender` points into this."""
@@ -94,14 +94,14 @@ class Batch:
 
     def frames(self, chosen: slice) -> "Batch":
         """Some of the frames, all clips."""
-        return self._mapped(lambda name, value: value if name in _CLIP_FIELDS else value[:, chosen])
+        return self._mapped(lambda name, value: value if name in CLIP_FIELDS else value[:, chosen])
 
     def _mapped(self, change: Any) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{n: change(n, v) for n, v in values.items() if isinstance(v, Tensor)})
 
 
-_CLIP_FIELDS = ("image_size", "K", "box_rotation", "flipped", "fps", "gender")
+CLIP_FIELDS = ("image_size", "K", "box_rotation", "flipped", "fps", "gender")
 """Tensors without an axis of time."""
 
 
@@ -186,6 +186,28 @@ class TemporalModel(nn.Module, ABC):
             return cls(from_plain(cls.Config, dict(options or {}), cls.name))
         except ValueError as error:
             raise SynthError(f"{cls.name}: {error}", f"See `train info {cls.name}`") from error
+
+    def start_from(self, state: Mapping[str, Tensor]) -> list[str]:
+        """Copy the encoder and the regressor of a trained frame model; the rest keeps its fresh weights.
+
+        Args:
+            state: State dict of an `hmr` model, or of any with the same parts.
+
+        Returns:
+            Names of what was copied.
+
+        Raises:
+            SynthError: nothing fits, or a part is of another size.
+        """
+        own = self.state_dict()
+        shared = {n: v for n, v in state.items() if n in own and n.startswith(("backbone.", "regressor."))}
+        hint = "Train `hmr` with the same backbone and hidden width"
+        if not shared or any(n not in shared for n in own if n.startswith("backbone.")):
+            raise SynthError(f"{self.name}: the other model has not its encoder or regressor", hint)
+        if wrong := [n for n, v in shared.items() if v.shape != own[n].shape]:
+            raise SynthError(f"{self.name}: {wrong[0]!r} is of another size in the other model", hint)
+        self.load_state_dict(shared, strict=False)
+        return sorted(shared)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:

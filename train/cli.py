@@ -1,5 +1,6 @@
 """The `train` command."""
 
+import importlib
 import logging
 import sys
 import time
@@ -8,17 +9,50 @@ from pathlib import Path
 import click
 
 from synth.errors import SynthError
+from train.catalog import MODELS
 
 __all__ = ["main", "train"]
 
+COMMANDS = {
+    "extract": "Store frozen features beside the shards.",
+    "evaluate": "Measure a checkpoint on shards.",
+    "info": "Options, parameters and receptive field of a model.",
+}
+"""Commands in `train/commands/`, beside `data` and one for each model."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class LazyGroup(click.Group):
+    """Knows its commands' names and first lines without importing torch, so that --help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of use."""
+        return ["data", *MODELS, *COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name in MODELS:
+            return importlib.import_module("train.commands.fit").command(cmd_name)
+        if cmd_name in COMMANDS:
+            return getattr(importlib.import_module(f"train.commands.{cmd_name}"), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands for --help."""
+        models = [(name, about) for name, (_, _, about) in MODELS.items()]
+        with formatter.section("Models"):
+            formatter.write_dl(models)
+        others = [("data", "Read windows as training does and time it."), *COMMANDS.items()]
+        with formatter.section("Other commands"):
+            formatter.write_dl(others)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 @click.version_option(package_name="raiment")
 def train(verbose: bool) -> None:
     """Networks that recover a moving body mesh from video, trained on the shards that `synth render` makes.
 
-    Start with: train data --data shards/
+    Start with: train mviper --data shards/ --preset smoke
     """
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)

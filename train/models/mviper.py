@@ -10,14 +10,12 @@ are read off the clip's first feature. The previous prediction is fed as camera 
 relative to the mean root, since axis-angle jumps at half a turn, near which every upright person's root lies.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from synth.errors import SynthError
 from train.backbones import backbone
 from train.batch import Batch, Output, Prediction, State, TemporalModel, last
 from train.losses import Weights, mesh_losses, shape_smoothness, summed
@@ -99,23 +97,6 @@ class MVIPER(TemporalModel):
         self.initial = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2 * width)
         )
-
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        """Copy encoder and regressor of a trained frame model (the second training step, section 4.3).
-
-        Raises:
-            SynthError: its sizes are not this model's.
-        """
-        own = {name for name in self.state_dict() if name.startswith(("backbone.", "regressor."))}
-        shared = {name: value for name, value in state.items() if name in own}
-        if missing := sorted(own - shared.keys()):
-            raise SynthError(f"the frame model has no {missing[0]!r}", "Train `hmr` with the same backbone and hidden")
-        try:
-            self.load_state_dict(shared, strict=False)
-        except RuntimeError:
-            raise SynthError(
-                "the frame model is of other sizes", "Train `hmr` with the same backbone and hidden"
-            ) from None
 
     def forward(self, batch: Batch) -> Prediction:
         """Unroll over the clip: attend, step the LSTM, regress from the last prediction."""

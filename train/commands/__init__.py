@@ -1,0 +1,1 @@
+"""Commands of `train`, each imported only when it is called."""

@@ -1,0 +1,52 @@
+"""`train evaluate`: measures of a checkpoint on folders of shards."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("checkpoint", type=_FOLDER)
+@click.option("--data", "folders", multiple=True, required=True, type=_FOLDER, help="Folder of shards.")
+@click.option("--features", multiple=True, type=_FOLDER, help="Frozen features of each --data.")
+@click.option("--body", default="free", show_default=True, help="The shards' body model.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--window", type=click.IntRange(1), help="Frames a window sees [default: the model's].")
+@click.option("--one-euro", is_flag=True, help="Smooth the predictions by a one-euro filter first.")
+@click.option("--json", "out", type=_FOLDER, help="Also write everything as JSON.")
+@click.option("--by-motion", is_flag=True, help="One line for each motion, as the papers' tables have for actions.")
+def evaluate(
+    checkpoint: Path,
+    folders: tuple[Path, ...],
+    features: tuple[Path, ...],
+    body: str,
+    device: str,
+    window: int | None,
+    one_euro: bool,
+    out: Path | None,
+    by_motion: bool,
+) -> None:
+    """Measure a checkpoint on every frame of every view.
+
+    Positions in mm, acceleration in mm/frame2 and m/s2, MVIPER's running variations, PCK, AUC, EMDB's angle and jitter.
+
+    \b
+    Example:
+      train evaluate runs/mviper/last.pt --data shards/ --json result.json
+    """  # noqa: D301
+    from synth.files import write_text
+    from train.evaluate import table
+    from train.measure import measure
+
+    report = measure(checkpoint, folders, features=features, body=body, device=device, window=window, one_euro=one_euro)
+    if by_motion:
+        click.echo(table(report))
+    for name, value in report.mean.items():
+        click.echo(f"{name:<28} {value:12.4f}")
+    click.echo(f"{report.frames} frames, {report.sequences} sequences; {'; '.join(report.notes.values())}")
+    if out is not None:
+        write_text(out, json.dumps(asdict(report), indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,177 @@
+"""Evaluation of a model on folders of shards: every frame of every view, float32 predictions, float64 measures."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from train import metrics
+from train.augment import Change
+from train.batch import Batch, Prediction, TemporalModel
+from train.body import BodyLayer
+from train.clips import Clips, stack
+from train.data import Place
+from train.inference import View, complete, predict_frames, view_batch, views
+
+Array = np.ndarray
+
+__all__ = ["JOINT_ROOTS", "Report", "evaluate", "measure_view", "table"]
+
+JOINT_ROOTS: dict[str, tuple[int, ...]] = {"smpl24": (1, 2), "lsp14": (2, 3), "h36m17": (0,)}
+"""Joint sets and what they are centred on: the middle of the hips (H36M's point 0 is that already)."""
+
+Smoother = Callable[[Prediction, float], Prediction]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an evaluation found."""
+
+    mean: Mapping[str, float]
+    """Mean over frames (over differences of frames for what is made of them) of all sequences."""
+    by_motion: Mapping[str, Mapping[str, float]]
+    """The same for each motion, the "action" of the papers' tables."""
+    frames: int
+    sequences: int
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Conventions: joint sets, roots, gender, frame rates."""
+
+
+def measure_view(
+    predicted: Prediction, truth: Prediction, body: BodyLayer, gender: torch.Tensor, fps: float
+) -> dict[str, Array]:
+    """Every measure of one uncut sequence, per frame or per difference of frames.
+
+    Args:
+        predicted: Of shape (1, T, ...), with joints and vertices.
+        truth: The labels in the same form (`BodyLayer.labels`).
+        body: Whose keypoint regressors make the joint sets.
+        gender: (1,), index of the labels' body.
+        fps: Frames per second.
+    """
+    assert predicted.vertices is not None
+    assert truth.vertices is not None
+    frames = predicted.vertices.shape[1]
+    mesh, mesh_wanted = (p.vertices[0].double().numpy() for p in (predicted, truth) if p.vertices is not None)
+    found: dict[str, Array] = {}
+    for name, roots in JOINT_ROOTS.items():
+        if name != "smpl24" and name not in body.keypoint_sets:
+            continue
+        points, wanted = (_points(p, name, body, gender.expand(frames)) for p in (predicted, truth))
+        points, wanted = metrics.centred(points, roots), metrics.centred(wanted, roots)
+        fitted = metrics.aligned(points, wanted)
+        suffix = "" if name == "smpl24" else f"_{name}"
+        found[f"mpjpe_mm{suffix}"] = metrics.position_error(points, wanted)
+        found[f"pa_mpjpe_mm{suffix}"] = metrics.position_error(fitted, wanted)
+        found[f"accel_mm_per_frame2{suffix}"] = metrics.acceleration_error(points, wanted)
+        if name == "smpl24":
+            hips = [_points(p, name, body, gender)[:, list(roots)].mean(1, keepdims=True) for p in (predicted, truth)]
+            found |= _mesh_measures(mesh, mesh_wanted, hips[0], hips[1])
+            found["accel_m_per_s2"] = found["accel_mm_per_frame2"] * fps**2 / 1000.0
+            found["jitter_m_per_s3"] = metrics.jitter(points, fps)
+            found["pck150"] = metrics.pck(points, wanted)
+            found["pa_pck150"] = metrics.pck(fitted, wanted)
+            found["auc"] = metrics.auc(points, wanted)
+    betas = predicted.betas[0].double().numpy()
+    for order in (1, 2):
+        found[f"mrvpv_l{order}_m"] = metrics.running_vertex_variation(mesh, order)
+        found[f"mrsv_l{order}"] = metrics.running_shape_variation(betas, order)
+    rotations, turned = (p.rotations[0].double().numpy() for p in (predicted, truth))
+    found["mpjae_deg"] = metrics.joint_angle_error(rotations, turned, body.parents)
+    return found
+
+
+def _mesh_measures(mesh: Array, wanted: Array, hips: Array, hips_wanted: Array) -> dict[str, Array]:
+    rooted, rooted_wanted = mesh - hips, wanted - hips_wanted
+    return {
+        "mpvpe_mm": metrics.position_error(rooted, rooted_wanted),
+        "mpvpe_pelvis_mm": metrics.position_error(mesh, wanted),
+        "pa_mpvpe_mm": metrics.position_error(metrics.aligned(mesh, wanted), wanted),
+        "mpvpe_sum_m": metrics.summed_vertex_error(rooted, rooted_wanted),
+    }
+
+
+def _points(prediction: Prediction, name: str, body: BodyLayer, gender: torch.Tensor) -> Array:
+    if name == "smpl24":
+        assert prediction.joints is not None
+        return prediction.joints[0].double().numpy()
+    assert prediction.vertices is not None
+    return body.keypoints(name, prediction.vertices[0], gender).double().numpy()
+
+
+def evaluate(
+    model: TemporalModel,
+    sources: Iterable[Clips],
+    body: BodyLayer,
+    *,
+    device: torch.device | str = "cpu",
+    window: int | None = None,
+    smooth: Smoother | None = None,
+    progress: Callable[[View], None] | None = None,
+) -> Report:
+    """Predict and measure every view of every clip.
+
+    Args:
+        model: In evaluation mode, on `device`.
+        sources: Folders, opened without augmentation and with what the model needs.
+        body: On the CPU; joints and meshes are made there.
+        device: Where the network runs.
+        window: Frames a window sees; the model's own by default.
+        smooth: Changes a sequence's prediction before it is measured, given its frame rate.
+        progress: Called after each view.
+    """
+    parts: list[tuple[str, dict[str, Array]]] = []
+    frames, rates = 0, set()
+    for clips in sources:
+        for view in views(clips):
+
+            def load(start: int, stop: int, clips: Clips = clips, view: View = view) -> Batch:
+                return view_batch(clips, view, start, stop)
+
+            predicted = predict_frames(model, load, view.frames, window=window, device=device)
+            if smooth is not None:
+                predicted = smooth(predicted, view.fps)
+            batch = _labels_only(clips, view)
+            with torch.no_grad():
+                truth, predicted = body.labels(batch), complete(predicted, batch, body)
+            parts.append((view.motion, measure_view(predicted, truth, body, batch.gender, view.fps)))
+            frames, rates = frames + view.frames, rates | {view.fps}
+            if progress is not None:
+                progress(view)
+    by_motion = {motion: _means(p for m, p in parts if m == motion) for motion in sorted({m for m, _ in parts})}
+    notes = {
+        "joints": "24 SMPL joints unless the name says otherwise, centred between the hips",
+        "gender": "betas are posed on the body model of the labels' gender, which is given to the prediction too",
+        "fps": ", ".join(f"{rate:g}" for rate in sorted(rates)),
+    }
+    mean = _means(p for _, p in parts)
+    return Report(mean=mean, by_motion=by_motion, frames=frames, sequences=len(parts), notes=notes)
+
+
+def _labels_only(clips: Clips, view: View) -> Batch:
+    """The labels of a whole view, without decoding pictures."""
+    return stack([clips.sample(Place(view.shard, view.number, 0), Change(), view.frames, labels_only=True)])
+
+
+def _means(parts: Iterable[Mapping[str, Array]]) -> dict[str, float]:
+    values: dict[str, list[Array]] = defaultdict(list)
+    for part in parts:
+        for name, value in part.items():
+            values[name].append(value)
+    joined = {name: np.concatenate(each) for name, each in values.items()}
+    return {name: float(each.mean()) for name, each in joined.items() if len(each)}
+
+
+def table(
+    report: Report, columns: tuple[str, ...] = ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "accel_mm_per_frame2")
+) -> str:
+    """A table by motion with the mean in the last line, as the papers print it."""
+    rows = [*sorted(report.by_motion.items()), ("mean", report.mean)]
+    width = max(len("motion"), *(len(name) for name, _ in rows))
+    lines = [" ".join([f"{'motion':<{width}}", *(f"{name:>{max(9, len(name))}}" for name in columns)])]
+    for name, means in rows:
+        cells = [f"{means.get(column, float('nan')):>{max(9, len(column))}.2f}" for column in columns]
+        lines.append(" ".join([f"{name:<{width}}", *cells]))
+    return "\n".join(lines)

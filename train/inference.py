@@ -1,0 +1,175 @@
+"""Predictions for every frame of a view, whatever the model's window: windows are laid over it, none is dropped."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from train.augment import PLAIN, Change
+from train.batch import CLIP_FIELDS, Batch, Prediction, TemporalModel, last
+from train.body import BodyLayer
+from train.clips import Clips, stack
+from train.data import Place
+
+Array = np.ndarray
+
+__all__ = ["View", "complete", "full_translation", "gather", "join", "layout", "predict_frames", "view_batch", "views"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One view of one clip: an uncut sequence."""
+
+    shard: int
+    number: int
+    clip_id: str
+    frames: int
+    fps: float
+    motion: str
+
+
+def views(clips: Clips) -> Iterator[View]:
+    """Every view of every clip of a folder, also of clips shorter than the window."""
+    for shard, entry in enumerate(clips.windows.shards.entries):
+        for number in range(entry.views):
+            yield View(
+                shard=shard,
+                number=number,
+                clip_id=entry.clip_id,
+                frames=entry.frames,
+                fps=float(entry.attributes.get("fps", 30.0)),
+                motion=str(entry.attributes.get("motion", "")),
+            )
+
+
+def view_batch(clips: Clips, view: View, start: int, stop: int) -> Batch:
+    """Frames [start, stop) of a view as a batch of one, not augmented."""
+    assert clips.augmentation == PLAIN, "evaluation sees pictures as they are"
+    return stack([clips.sample(Place(view.shard, view.number, start), Change(), stop - start)])
+
+
+def layout(frames: int, window: int, centre_only: bool) -> tuple[Int[Array, "N W"], Int[Array, "N K"]]:
+    """Which frames each window sees, and which of its outputs are kept for which frame.
+
+    Windows follow one another; the last one is moved back so that it ends with the view. A view shorter than the
+    window, and the ends for models that speak of the centre only, are continued by the first or last frame.
+
+    Args:
+        frames: Of the view.
+        window: Frames the model sees.
+        centre_only: Whether a window gives its centre frame only.
+
+    Returns:
+        Frame of each place of each window (N, W); for each output of each window (N, K) the frame it is kept for, or
+        -1 where another window's is.
+    """
+    if centre_only:
+        centres = np.arange(frames)
+        seen = np.clip(centres[:, None] + np.arange(window) - window // 2, 0, frames - 1)
+        return seen, centres[:, None]
+    starts = np.minimum(np.arange(0, frames, window), max(0, frames - window))
+    places = starts[:, None] + np.arange(window)
+    fresh = places >= np.arange(0, frames, window)[:, None]
+    return np.minimum(places, frames - 1), np.where(fresh & (places < frames), places, -1)
+
+
+def gather(batch: Batch, frames: Int[Array, "N W"]) -> Batch:
+    """Windows out of a batch of one."""
+    index = torch.from_numpy(frames)
+    changed = {}
+    for spec in fields(batch):
+        value = getattr(batch, spec.name)
+        if isinstance(value, Tensor):
+            once = spec.name in CLIP_FIELDS
+            changed[spec.name] = value.expand(len(index), *value.shape[1:]) if once else value[0][index]
+    return replace(batch, **changed)
+
+
+@torch.no_grad()
+def predict_frames(
+    model: TemporalModel,
+    load: Callable[[int, int], Batch],
+    frames: int,
+    *,
+    window: int | None = None,
+    group: int = 16,
+    device: torch.device | str = "cpu",
+) -> Prediction:
+    """Predict every frame of a sequence.
+
+    Args:
+        model: In evaluation mode, on `device`.
+        load: Gives frames [start, stop) as a batch of one.
+        frames: Of the sequence.
+        window: Frames a window sees; the model's own by default.
+        group: Windows at once.
+        device: Where to compute.
+
+    Returns:
+        A prediction of shape (1, frames, ...), on the CPU.
+    """
+    seen, kept = layout(frames, window or model.window, model.centre_only)
+    parts: list[tuple[Prediction, Array]] = []
+    for first in range(0, len(seen), group):
+        wanted = seen[first : first + group]
+        low, high = int(wanted.min()), int(wanted.max()) + 1
+        batch = gather(load(low, high), wanted - low).to(device)
+        parts.append((_to_cpu(last(model(batch))), kept[first : first + group]))
+    return join(parts, frames)
+
+
+def join(parts: list[tuple[Prediction, Int[Array, "N K"]]], frames: int) -> Prediction:
+    """Put windows' outputs in the order of frames.
+
+    Args:
+        parts: Predictions of N windows and the frame each output is kept for (-1: not).
+        frames: Of the sequence.
+    """
+    values: dict[str, Any] = {}
+    for name in ("rotations", "betas", "camera", "transl"):
+        each = [(getattr(prediction, name), kept) for prediction, kept in parts]
+        if each[0][0] is None:
+            continue
+        joined = each[0][0].new_zeros(1, frames, *each[0][0].shape[2:])
+        for value, kept in each:
+            flat = torch.from_numpy(kept.reshape(-1))
+            joined[0, flat[flat >= 0]] = value.flatten(0, 1)[flat >= 0]
+        values[name] = joined
+    return Prediction(**values)
+
+
+def _to_cpu(prediction: Prediction) -> Prediction:
+    transl = prediction.transl
+    return Prediction(
+        rotations=prediction.rotations.float().cpu(),
+        betas=prediction.betas.float().cpu(),
+        camera=prediction.camera.float().cpu(),
+        transl=None if transl is None else transl.float().cpu(),
+    )
+
+
+def full_translation(
+    camera: Float[Tensor, "B T 3"], box: Float[Tensor, "B T 3"], K: Float[Tensor, "B 3 3"]
+) -> Float[Tensor, "B T 3"]:
+    """Where a weak-perspective crop camera puts the pelvis in the full image's camera frame [m].
+
+    A crop coordinate is s (x + tx); a pixel is centre + side / 2 times it. With depth z = 2 f / (s side) the
+    perspective picture of a small body agrees (as in SPIN and CLIFF).
+    """
+    focal = K[:, None, 0, 0]
+    scale, side = camera[..., 0].clamp_min(1e-3), box[..., 2]
+    depth = 2.0 * focal / (scale * side)
+    x = camera[..., 1] + (box[..., 0] - K[:, None, 0, 2]) * depth / focal
+    y = camera[..., 2] + (box[..., 1] - K[:, None, 1, 2]) * depth / K[:, None, 1, 1]
+    return torch.stack([x, y, depth], dim=-1)
+
+
+def complete(prediction: Prediction, batch: Batch, body: BodyLayer) -> Prediction:
+    """Joints and vertices on the labels' body model, and the full-image translation where the model gave none."""
+    if prediction.transl is None:
+        prediction = replace(prediction, transl=full_translation(prediction.camera, batch.box, batch.K))
+    return body.complete(prediction, batch, vertices=True)

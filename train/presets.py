@@ -1,0 +1,55 @@
+"""Sets of options for each model: "paper" as published, "small" for one GPU and some hours, "smoke" for trying."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from synth.errors import SynthError
+
+__all__ = ["CROP", "PRESETS", "model_options", "settings_options"]
+
+PRESETS = ("paper", "small", "smoke")
+
+_TINY = {"features": 64, "hidden": 64}
+_SMOKE: dict[str, dict[str, Any]] = {
+    "hmr": {"backbone": "resnet-tiny", "hidden": 64, "window": 2},
+    "mviper": {"backbone": "resnet-tiny", "hidden": 64, "attention_hidden": 32, "window": 4},
+    "vibe": {**_TINY, "gru_hidden": 64, "gru_layers": 1, "window": 4},
+    "tcmr": {**_TINY, "gru_hidden": 64, "gru_layers": 1, "attention": 32, "window": 4},
+    "smoothnet": {"hidden": 64, "inner": 32, "window": 4},
+}
+_SMALL: dict[str, dict[str, Any]] = {"hmr": {"window": 4}, "mviper": {"window": 8}}
+
+CROP = {"paper": 224, "small": 128, "smoke": 64}
+"""Pixels of a crop's side."""
+
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {"steps": 20_000, "batch": 16, "lr": 1e-4, "save_every": 500},
+    "smoke": {"steps": 60, "batch": 4, "lr": 1e-3, "log_every": 10, "save_every": 30},
+}
+_PAPER_SETTINGS: dict[str, dict[str, Any]] = {"hmr": {"lr": 1e-5, "batch": 64}, "mviper": {"lr": 1e-5, "batch": 16}}
+
+
+def model_options(preset: str, model: str) -> dict[str, Any]:
+    """Options of a model that differ from the published ones.
+
+    Raises:
+        SynthError: there is no such preset.
+    """
+    _check(preset)
+    return dict({"small": _SMALL, "smoke": _SMOKE}.get(preset, {}).get(model, {}))
+
+
+def settings_options(preset: str, model: str) -> Mapping[str, Any]:
+    """Settings of training that differ from the defaults.
+
+    Raises:
+        SynthError: there is no such preset.
+    """
+    _check(preset)
+    return _SETTINGS[preset] | (_PAPER_SETTINGS.get(model, {}) if preset == "paper" else {})
+
+
+def _check(preset: str) -> None:
+    if preset not in PRESETS:
+        raise SynthError(f"preset {preset!r} is unknown", f"Presets: {', '.join(PRESETS)}")

@@ -1,0 +1,296 @@
+"""A training run from names and folders: what the command line and `train table` call."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from synth.errors import SynthError
+from synth.files import write_text
+from synth.rng import generator
+from synth.spec import from_plain, to_json
+from train.augment import PLAIN, Augmentation
+from train.backbones import load_weights
+from train.batch import GENDERS, TemporalModel
+from train.body import BodyLayer
+from train.checkpoint import load
+from train.clips import Clips, folder_bodies
+from train.extract import encoder_of, extract
+from train.loop import Loop, Progress, Settings
+from train.models import build, model_class
+from train.nn.regressor import Regressor
+from train.presets import CROP, model_options, settings_options
+from train.processes import Processes
+from train.rotations import mean_rotation
+from train.store import FeatureStore
+
+__all__ = ["Run", "check_body", "choose_device", "fit", "label_mean", "open_sources", "warm_start"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What to train on what."""
+
+    model: str
+    data: tuple[Path, ...]
+    out: Path
+    weights: tuple[int, ...] | None = None
+    """Share of each folder of `data`."""
+    preset: str = "paper"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the model, over the preset's."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the training, over the preset's."""
+    features: tuple[Path, ...] = ()
+    """Frozen features of each folder; none: they are extracted into `out`."""
+    init: Path | None = None
+    """Checkpoint whose encoder and regressor are copied."""
+    backbone_weights: Path | None = None
+    body: str = "free"
+    device: str = "auto"
+    size: int | None = None
+    """Pixels of a crop's side; None: the preset's."""
+    stride: int = 1
+    augment: bool = True
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; "auto" takes CUDA where there is one.
+
+    Raises:
+        SynthError: it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SynthError(f"device {name!r}: {str(error).splitlines()[0]}", "Use --device cpu") from None
+    return device
+
+
+def check_body(body: BodyLayer, folders: Sequence[Path]) -> None:
+    """Make sure that the shards were made with this body model.
+
+    Raises:
+        SynthError: they were not.
+    """
+    for folder in folders:
+        for gender, digest in folder_bodies(folder).items():
+            if gender not in GENDERS or body.sha256[GENDERS.index(gender)] != digest:
+                hint = "Give --body the model that the shards were rendered with"
+                raise SynthError(f"{folder}: its {gender} body is not {body.name!r}'s", hint)
+
+
+def label_mean(sources: Sequence[Clips], count: int = 256) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean rotations (24, 3, 3), betas (10,) and weak-perspective camera (3,) of some windows' labels.
+
+    The camera that fits a frame best maps its joints' x, y onto the keypoints by least squares.
+    """
+    rotations, betas, cameras = [], [], []
+    for number, source in enumerate(sources):
+        chosen = generator(0, "mean", number).permutation(len(source))[: max(1, count // len(sources))]
+        for index in chosen.tolist():
+            sample = source.plain_labels(index)
+            rotations.append(sample["rotations"])
+            betas.append(sample["betas"])
+            cameras.append(_fitted_cameras(sample["joints_3d"], sample["keypoints_2d"]))
+    camera = torch.cat(cameras)
+    camera = camera.mean(0) if len(camera) else torch.tensor([0.9, 0.0, 0.0])
+    return mean_rotation(torch.cat(rotations)), torch.cat(betas).mean(0), camera
+
+
+def _fitted_cameras(joints: torch.Tensor, keypoints: torch.Tensor) -> torch.Tensor:
+    """(s, tx, ty) of the frames with eight known keypoints or more."""
+    fitted = []
+    for points, seen in zip(joints, keypoints, strict=True):
+        known = seen[:, 2] > 0
+        if known.sum() < 8:
+            continue
+        x, u = points[known, :2], seen[known, :2]
+        xc, uc = x - x.mean(0), u - u.mean(0)
+        scale = (xc * uc).sum() / (xc * xc).sum().clamp_min(1e-9)
+        if scale > 0.05:
+            fitted.append(torch.cat([scale[None], u.mean(0) / scale - x.mean(0)]))
+    return torch.stack(fitted) if fitted else torch.empty(0, 3)
+
+
+def open_sources(
+    run: Run, model: TemporalModel, size: int, features: Sequence[Path | None], augmentation: Augmentation, seed: int
+) -> list[Clips]:
+    """Open the folders as training clips."""
+    needs = model.needs | model.labels
+    return [
+        Clips(
+            folder,
+            model.window,
+            needs,
+            features=store,
+            size=size,
+            stride=run.stride,
+            augmentation=augmentation,
+            seed=seed,
+        )
+        for folder, store in zip(run.data, features, strict=True)
+    ]
+
+
+def warm_start(model: TemporalModel, init: Path) -> None:
+    """Copy encoder and regressor out of a checkpoint.
+
+    Raises:
+        SynthError: it is not one, or its parts do not fit.
+    """
+    copied = model.start_from(load(init)["state"])
+    log.info("%s: %d tensors copied from %s", model.name, len(copied), init)
+
+
+def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | None = None) -> Path:
+    """Train, from the beginning or from the run's last checkpoint.
+
+    Args:
+        run: What to train.
+        resume: Go on where `run.out` stopped.
+        report: Told about the progress.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        SynthError: something the user gave is wrong; nothing half-written is left.
+    """
+    settings: Settings = from_plain(Settings, {**settings_options(run.preset, run.model), **run.settings}, "settings")
+    device = choose_device(run.device)
+    processes = Processes.join(device.type)
+    if device.type == "cuda" and processes.count > 1:
+        device = torch.device("cuda", processes.local)
+    size = run.size or CROP[run.preset]
+    _check_out(run, resume)
+    body = BodyLayer.named(run.body)
+    check_body(body, run.data)
+    options = model_options(run.preset, run.model) | dict(run.options)
+    torch.manual_seed(int(generator(settings.seed, "weights", run.model).integers(2**62)))
+    model = _sized(run, options, stores := _features(run, options, size, device, processes))
+    sources = open_sources(run, model, size, stores, Augmentation() if run.augment else PLAIN, settings.seed)
+    _starting_point(run, model, sources)
+    about = {
+        "data": [str(folder) for folder in run.data],
+        "features": [None if store is None else str(store) for store in stores],
+        "encoder_weights": None if sources[0].store is None else sources[0].store.about.get("weights"),
+        "clips": clips_digest(sources),
+        "size": size,
+        "preset": run.preset,
+    }
+    loop = Loop(
+        model, sources, body, settings, run.out, weights=run.weights, about=about, device=device, processes=processes
+    )
+    if resume:
+        loop.resume()
+    elif processes.first:
+        run.out.mkdir(parents=True, exist_ok=True)
+        resolved = {"model": model.name, "options": model.config, "settings": settings, "about": about}
+        write_text(run.out / "config.json", to_json(resolved) + "\n")
+    processes.wait()
+    loop.run(report)
+    processes.wait()
+    processes.leave()
+    return loop.path
+
+
+def clips_digest(sources: Sequence[Clips]) -> str:
+    """SHA-256 over the clips and their shards' digests."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for entry in source.windows.shards.entries:
+            digest.update(f"{entry.clip_id} {entry.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def _check_out(run: Run, resume: bool) -> None:
+    if run.weights is not None and len(run.weights) != len(run.data):
+        raise SynthError(f"--weight: {len(run.weights)} given for {len(run.data)} folders", "Give one for each --data")
+    if run.features and len(run.features) != len(run.data):
+        raise SynthError(
+            f"--features: {len(run.features)} given for {len(run.data)} folders", "Give one for each --data"
+        )
+    exists = (run.out / "last.pt").exists()
+    if exists and not resume:
+        raise SynthError(f"{run.out}: already holds a run", "Go on with --resume, or choose another --out folder")
+    if resume and not exists:
+        raise SynthError(f"{run.out}: holds no run to resume", "Leave --resume out to begin one")
+
+
+def _features(
+    run: Run, options: Mapping[str, Any], size: int, device: torch.device, processes: Processes
+) -> list[Path | None]:
+    """Feature folders of each source, extracted now if the model needs some and none were given."""
+    needs = model_needs(run.model, options)
+    kinds = needs & {"features", "feature_maps", "features_occluded"}
+    if not kinds:
+        return [None] * len(run.data)
+    if run.features:
+        return list(run.features)
+    if run.model == "smoothnet":
+        hint = "Make them by `train extract --predictions CHECKPOINT`"
+        raise SynthError("smoothnet smooths another model's predictions: --features is missing", hint)
+    folders: list[Path | None] = [run.out / "features" / str(i) for i in range(len(run.data))]
+    if processes.first:
+        name = "resnet-tiny" if run.preset == "smoke" else "resnet50"
+        from_checkpoint = run.init if run.init is not None and _has_encoder(run.init) else None
+        encoder = encoder_of(from_checkpoint, name, run.backbone_weights)
+        for folder, out in zip(run.data, folders, strict=True):
+            assert out is not None
+            log.info("%s: extracting features into %s", folder, out)
+            extract(
+                folder,
+                out,
+                encoder,
+                size=size,
+                maps="feature_maps" in kinds,
+                occluded=4 if "features_occluded" in kinds else 0,
+                device=str(device),
+            )
+    processes.wait()
+    return folders
+
+
+def model_needs(name: str, options: Mapping[str, Any]) -> frozenset[str]:
+    """What a model with these options reads, found without building its weights."""
+    with torch.device("meta"):
+        model = model_class(name).from_config(options)
+    return model.needs | model.labels
+
+
+def _has_encoder(path: Path) -> bool:
+    return any(name.startswith("backbone.") for name in load(path)["state"])
+
+
+def _sized(run: Run, options: dict[str, Any], stores: Sequence[Path | None]) -> TemporalModel:
+    """The model, as wide as the features are."""
+    kind = model_class(run.model)
+    if stores[0] is not None and "features" in kind.Config.__dataclass_fields__ and "features" not in run.options:
+        options = options | {"features": FeatureStore(stores[0]).width}
+    return build(run.model, options)
+
+
+def _starting_point(run: Run, model: TemporalModel, sources: Sequence[Clips]) -> None:
+    if run.init is not None:
+        warm_start(model, run.init)
+        return
+    network = getattr(model, "backbone", None)
+    if run.backbone_weights is not None and network is not None:
+        load_weights(network, run.backbone_weights)
+    elif network is not None and run.preset != "smoke":
+        log.warning("the encoder starts from random weights; --backbone-weights takes published ones")
+    regressors = [module for module in model.modules() if isinstance(module, Regressor)]
+    if regressors:
+        mean = label_mean(sources)
+        for regressor in regressors:
+            regressor.set_mean(*mean)
