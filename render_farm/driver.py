@@ -15,7 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from distributed import Client, Future
 from distributed.comm.core import CommClosedError
@@ -36,6 +36,7 @@ GONE = (OSError, CommClosedError, TimeoutError, concurrent.futures.CancelledErro
 """What a client raises when its scheduler is not there any more."""
 
 
+@runtime_checkable
 class Connecting(Protocol):
     """A cluster that can be connected to again and again (`render_farm.cluster.Farm`)."""
 

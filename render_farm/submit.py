@@ -14,11 +14,13 @@ from render_farm.store import Store
 from synth.config import Config
 from synth.errors import SynthError
 from synth.plan import Planner
-from synth.run import ATTEMPTS
 
 __all__ = ["Replacer", "check_present", "prepare", "submit", "unsettled"]
 
 log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""So many people and outfits are tried for one place in a plan, as `synth render` does."""
 
 
 def prepare(store: Store) -> None:
