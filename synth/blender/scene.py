@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from synth.blender import materials, session
 from synth.geometry.camera import look_at
-from synth.scene.backgrounds import fitted
+from synth.scene.lighting import Sun, split
 from synth.scene.materials import skin_colours
 from synth.spec import AreaLightSpec, ClipSpec, RenderSpec
 from synth.types import BodyModel, Camera, SimulatedClip
@@ -24,13 +24,6 @@ Array = np.ndarray
 MAX_BOUNCES = 6
 """Of light in the picture. There is no floor or room, so that more make no difference."""
 SENSOR_MM = 32.0
-LIGHT_WIDTH = 128
-"""Width [px] to which the environment is shrunk before it lights the scene. At full size a sun of a few pixels is hit
-by chance, and its noise outweighs all other: 64 samples then give what 20 give at this width. A sun three degrees wide
-blurs shadows by a centimetre at arm's length, one pixel of the default picture. What is seen is not shrunk."""
-LIGHT_MAP = 256
-"""Width [px] of the map by which Cycles aims at the environment's bright spots. It is made anew whenever something
-moves: in its automatic size for a full-sized picture that takes 2.7 s, at 1024 px .16 s, at 256 px .01 s."""
 LAYER = "ViewLayer"
 
 
@@ -224,21 +217,45 @@ def add_area_light(scene: Any, spec: AreaLightSpec, index: int) -> None:
 
 
 def add_environment(scene: Any, picture: Float[Array, "h w 3"], rotation: float) -> None:
-    """Light the scene with a spherical picture.
+    """Light the scene with a spherical picture: suns, which Cycles aims at, and a sky, which it meets by chance.
 
     Args:
         scene: The scene.
         picture: Equirectangular radiance, linear RGB; the caller has made sure that it is sound.
         rotation: About the vertical axis [rad].
     """
+    suns, sky = split(picture)
+    for index, sun in enumerate(suns):
+        add_sun(scene, sun, rotation, index)
     world: Any = bpy.data.worlds.new("environment")
     world.use_nodes = True
     nodes, links = world.node_tree.nodes, world.node_tree.links
     image, place = nodes.new("ShaderNodeTexEnvironment"), nodes.new("ShaderNodeMapping")
-    image.image = materials.array_image("environment", fitted(picture, picture.shape[1] / LIGHT_WIDTH))
+    image.image = materials.array_image("environment", sky)
     place.inputs["Rotation"].default_value = (0.0, 0.0, -rotation)
     links.new(nodes.new("ShaderNodeTexCoord").outputs["Generated"], place.inputs["Vector"])
     links.new(place.outputs["Vector"], image.inputs["Vector"])
     links.new(image.outputs["Color"], nodes["Background"].inputs["Color"])
-    world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", LIGHT_MAP
+    # Aiming at the sky too would cost a map that is made anew whenever something moves, and more noise.
+    world.cycles.sampling_method = "NONE"
     scene.world = world
+
+
+def add_sun(scene: Any, sun: Sun, rotation: float, index: int) -> None:
+    """Add a sun of the spherical picture, turned with it."""
+    light: Any = bpy.data.lights.new(f"sun{index}", "SUN")
+    strength = float(sun.irradiance.max())
+    light.angle, light.energy, light.color = 2.0 * sun.radius, strength, tuple(sun.irradiance / strength)
+    thing: Any = bpy.data.objects.new(light.name, light)
+    thing.rotation_mode = "QUATERNION"
+    towards = Rotation.from_euler("z", rotation).apply(sun.direction)
+    thing.rotation_quaternion = upwards_to(towards)
+    scene.collection.objects.link(thing)
+
+
+def upwards_to(direction: Float[Array, " 3"]) -> Float[Array, " 4"]:
+    """The shortest turn that takes +Z to a direction [unit vector], as a quaternion, w first."""
+    x, y, z = direction
+    turn = np.array([1.0 + z, -y, x, 0.0])
+    length = float(np.linalg.norm(turn))
+    return turn / length if length > 1e-9 else np.array([0.0, 1.0, 0.0, 0.0])

@@ -13,13 +13,13 @@ bpy = pytest.importorskip("bpy")
 
 import render_toys as toys  # noqa: E402
 
-from synth.blender import passes  # noqa: E402
+from synth.blender import materials, passes  # noqa: E402
 from synth.blender.files import located  # noqa: E402
 from synth.blender.render import ClipRenderer, noise_seed, paste, person_box  # noqa: E402
 from synth.errors import SynthError  # noqa: E402
 from synth.geometry.camera import pixel_centres, project, unproject, world_to_camera  # noqa: E402
 from synth.geometry.triangles import ClosestPoint, rasterize  # noqa: E402
-from synth.scene import backgrounds  # noqa: E402
+from synth.scene import backgrounds, lighting  # noqa: E402
 from synth.spec import BackgroundSpec, EnvironmentSpec, FileRef  # noqa: E402
 from synth.types import Camera  # noqa: E402
 
@@ -257,11 +257,35 @@ def test_environment_behind_is_the_one_that_lights(tmp_path):
             made._eye.look(wide[view], 0)
             seen = made.picture(wide[view], (0, 0, 96, 96), 1)[..., :3]
             still = dataclasses.replace(wide[view], T_camera_world=wide[view].T_camera_world[:1])
-            ours = backgrounds.background(scene.background, made._behind[view], still, 0, rotation=0.7)
+            smooth = lighting.smooth(made._behind[view])
+            ours = backgrounds.background(scene.background, smooth, still, 0, rotation=0.7)
             sky = made.truth(wide[view], (0, 0, 96, 96))["Depth"][..., 0] > 1e9
             error = np.abs(seen - ours).max(axis=-1)[sky]
             assert np.median(error) < 0.01 * ours.mean()
             assert np.quantile(error, 0.9) < 0.1 * ours.mean()
+
+
+def test_suns_and_sky_light_like_the_whole_picture():
+    # Cycles lit by our split against Cycles lit by the picture itself: a sun of wrong strength, place or turning fails
+    sphere = passes.read_picture(located(SPEC.scene.environment.image))
+    with ClipRenderer(SPEC, CLIP, BODY, CAMERAS, "cpu", threads=2) as made:
+        used = made._picture
+        used.cycles.use_denoising, used.cycles.samples = False, 64
+        assert any(thing.name.startswith("sun") for thing in used.objects)
+        ours = [made.frame(view, 0) for view in (0, 1)]
+        for thing in [thing for thing in used.objects if thing.type == "LIGHT" and thing.name.startswith("sun")]:
+            used.collection.objects.unlink(thing)
+        environment = SPEC.scene.environment
+        sphere *= np.float32(environment.strength / backgrounds.brightness(sphere))
+        image = next(node for node in used.world.node_tree.nodes if node.type == "TEX_ENVIRONMENT")
+        image.image = materials.array_image("whole", backgrounds.fitted(sphere, sphere.shape[1] / 512))
+        used.world.cycles.sampling_method = "AUTOMATIC"
+        whole = [made.frame(view, 0) for view in (0, 1)]
+    for mine, theirs in zip(ours, whole, strict=True):
+        lit = [passes.srgb_to_linear(p.rgb[p.alpha > 0.99] / 255.0) for p in (mine, theirs)]
+        assert np.abs(lit[0].mean(axis=0) / lit[1].mean(axis=0) - 1).max() < 0.02
+        bands = [p.mean(axis=1)[: len(p) // 16 * 16].reshape(16, -1).mean(axis=1) for p in lit]
+        assert np.abs(bands[0] / bands[1] - 1).mean() < 0.05
 
 
 def test_damaged_or_missing_pictures_are_named(tmp_path):
