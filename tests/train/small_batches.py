@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from train.batch import Batch
+from train.batch import Batch, TemporalModel, last
 from train.body import BodyLayer
 from train.losses import project_weak
 from train.rotations import matrix_to_six, rotvec_to_matrix
@@ -60,3 +60,25 @@ def small_batch(
     parts[..., size // 8 : -size // 8, size // 4 : -size // 4] = 1
     images = torch.tensor(rng.normal(size=(clips, frames, 3, size, size)), dtype=torch.float32)
     return replace(batch, images=images, parts=parts, flow=torch.zeros(clips, frames, 2, size, size), flow_valid=valid)
+
+
+def error_mm(model: TemporalModel, batch: Batch, body: BodyLayer) -> float:
+    """PA-MPJPE of the training clips."""
+    with torch.no_grad():
+        joints = body.complete(last(model.eval()(batch)), batch).joints
+    assert joints is not None
+    wanted = batch.joints_3d
+    if model.centre_only:
+        wanted = wanted[:, batch.length // 2, None]
+    return 1000 * procrustes(joints.flatten(0, 1), wanted.flatten(0, 1))
+
+
+def procrustes(points: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Mean distance after the best similarity of each frame (Umeyama 1991)."""
+    p, q = points - points.mean(1, keepdim=True), wanted - wanted.mean(1, keepdim=True)
+    u, s, vt = torch.linalg.svd(p.transpose(1, 2) @ q)
+    sign = torch.ones_like(s)
+    sign[:, 2] = torch.det(u @ vt)
+    scale = (s * sign).sum(1) / (p**2).sum((1, 2))
+    aligned = scale[:, None, None] * p @ (u * sign[:, None]) @ vt
+    return (aligned - q).norm(dim=2).mean().item()

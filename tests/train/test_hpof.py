@@ -167,32 +167,13 @@ def test_every_loss_reaches_every_part(body: BodyLayer) -> None:
         assert any(bool((p.grad != 0).any()) for p in part.parameters() if p.grad is not None)
 
 
-def error_mm(model: TemporalModel, batch: Batch, body: BodyLayer) -> float:
-    """PA-MPJPE of the training clips."""
-    with torch.no_grad():
-        joints = body.complete(last(model.eval()(batch)), batch).joints
-    assert joints is not None
-    return 1000 * procrustes(joints.flatten(0, 1), batch.joints_3d.flatten(0, 1))
-
-
-def procrustes(points: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Mean distance after the best similarity of each frame (Umeyama 1991)."""
-    p, q = points - points.mean(1, keepdim=True), wanted - wanted.mean(1, keepdim=True)
-    u, s, vt = torch.linalg.svd(p.transpose(1, 2) @ q)
-    sign = torch.ones_like(s)
-    sign[:, 2] = torch.det(u @ vt)
-    scale = (s * sign).sum(1) / (p**2).sum((1, 2))
-    aligned = scale[:, None, None] * p @ (u * sign[:, None]) @ vt
-    return (aligned - q).norm(dim=2).mean().item()
-
-
 def test_it_learns_a_handful_of_clips(body: BodyLayer) -> None:
     model = tiny(channels=64, hidden=64, blocks=1, regressor_rate=1.0)
     batch = batches.small_batch(body)
-    before = error_mm(model, batch, body)
+    before = batches.error_mm(model, batch, body)
     history = steps(model.train(), batch, body, 100, 3e-3)
     assert history[-1]["total"] < 0.15 * history[0]["total"]
-    assert error_mm(model, batch, body) < min(25.0, before / 2)
+    assert batches.error_mm(model, batch, body) < min(25.0, before / 2)
 
 
 @pytest.mark.parametrize("temporal", ["gru", "transformer"])
