@@ -147,6 +147,8 @@ class Loop:
     ) -> None:
         self.device, self.processes = torch.device(device), processes or Processes()
         self.model, self.body = model.to(self.device), body.to(self.device)
+        with torch.no_grad():
+            self.processes.share(list(model.state_dict().values()))
         self.sources, self.settings, self.out, self.weights = sources, settings, out, weights
         self.about = about or {}
         self.step = 0

@@ -53,6 +53,12 @@ class Processes:
         for parameter, part in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
             parameter.grad = part.view_as(parameter).clone()
 
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        """Give every process the first one's values."""
+        if self.count > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
     def wait(self) -> None:
         """Until all have come here."""
         if self.count > 1:

@@ -176,8 +176,9 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
     body = BodyLayer.named(run.body)
     check_body(body, run.data)
     options = model_options(run.preset, run.model) | dict(run.options)
+    stores = _features(run, options, size, device, processes)
     torch.manual_seed(int(generator(settings.seed, "weights", run.model).integers(2**62)))
-    model = _sized(run, options, stores := _features(run, options, size, device, processes))
+    model = _sized(run, options, stores)
     sources = open_sources(run, model, size, stores, Augmentation() if run.augment else PLAIN, settings.seed)
     _starting_point(run, model, sources)
     about = {

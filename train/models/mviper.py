@@ -64,7 +64,7 @@ class Attention(nn.Module):
         self.of_state = nn.Linear(state, hidden, bias=False)
         self.score = nn.Linear(hidden, 1)
 
-    def keys(self, annotations: Float[Tensor, "N P F"]) -> Float[Tensor, "N P H"]:
+    def keys(self, annotations: Float[Tensor, "*N P F"]) -> Float[Tensor, "*N P H"]:
         """The part of the score that does not change with the state; computed once a clip."""
         return self.of_place(annotations)
 
