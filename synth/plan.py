@@ -9,7 +9,7 @@ from jaxtyping import Float
 from synth.assets import reference
 from synth.body import lbs
 from synth.body.model import find_bodies, load_body
-from synth.cloth.outfit import outfits, sample_outfit
+from synth.cloth.outfit import outfits, sample_outfit, taken_in_turn
 from synth.config import Config
 from synth.errors import SynthError
 from synth.motion import catalog, sampler
@@ -37,7 +37,7 @@ class Planner:
         self.config = config
         self._files = find_files(config.scene)
         self._bodies = find_bodies(config.body.model, config.body.genders)
-        self._outfits = outfits(config.cloth.garments)
+        self._outfits = taken_in_turn(outfits(config.cloth.garments), generator(config.seed, "wardrobe"))
         self._betas = read_betas(Path(config.body.betas_file)) if config.body.betas_file else None
         motion = config.motion
         self._motions = sampler.plan_motions(

@@ -1,5 +1,6 @@
 """The body that garments are made on, a garment's measures, and the lines and mixtures that all patterns use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ class Figure:
         """Place of a joint [m]."""
         return self.joints[JOINT_NAMES.index(name)]
 
-    def field(self, low: list[float], high: list[float], arms: bool = True) -> Field:
+    def field(self, low: Sequence[float] | Array, high: Sequence[float] | Array, arms: bool = True) -> Field:
         """Distance to the body; without arms the shoulders are open, so it holds only below them."""
         faces = self.faces if arms else self.faces[~np.isin(self.face_parts, _ARM_PARTS)]
         return distance_field(self.vertices, faces, np.array(low), np.array(high), STEP)

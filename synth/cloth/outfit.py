@@ -1,4 +1,9 @@
-"""Who wears what: which garments go together and of which fabric. Outfits know no gender."""
+"""Who wears what: which garments go together, in which order and of which fabric. Outfits know no gender.
+
+The rules: one garment for the whole body, or one for above and one for below. Something that swings freely is not worn
+over something else that does (a coat over a skirt). What is for above hangs over what is for below, or, if it is of
+thin cloth and fits closely enough, is at times worn in it.
+"""
 
 from collections.abc import Callable
 
@@ -12,6 +17,10 @@ OTHER_FABRIC = 0.5
 """Share of garments that are of another fabric than the one they were made for."""
 RARE = ("leather",)
 """Fabrics worn only where a garment is made for them."""
+TUCKED = 0.3
+"""Share of the shirts that could be worn in trousers or skirt that are."""
+THIN = 0.2
+"""Cloth up to this density can be tucked in [kg/m2]."""
 
 
 def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
@@ -35,7 +44,7 @@ def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
         raise SynthError("garment 'none' goes with no other", "Give it alone, or not at all")
     garments = [catalog.load(name) for name in allowed or there]
     upper, lower, full = ([g for g in garments if g.covers == kind] for kind in ("upper", "lower", "full"))
-    pairs = [tuple(sorted((a, b), key=lambda g: g.layer)) for a in upper for b in lower]
+    pairs = [tuple(sorted((a, b), key=lambda g: g.layer)) for a in upper for b in lower if not (a.loose and b.loose)]
     # an outfit of half a body is what was asked for when only such garments are allowed
     alone = [(g,) for g in full] + ([(g,) for g in upper + lower] if not pairs and allowed else [])
     found = tuple(tuple(g.name for g in worn) for worn in [*pairs, *alone])
@@ -44,15 +53,47 @@ def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
     return found
 
 
+def taken_in_turn(found: tuple[tuple[str, ...], ...], rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
+    """An order in which to go through the outfits: what clothes the legs changes from one to the next.
+
+    Each round has every garment for the legs (or for the whole body) once, in random order, each time with another
+    garment for above, until every outfit has come up. A short run so wears as many different garments as it can.
+
+    Args:
+        found: The outfits (`outfits`).
+        rng: Source of all randomness.
+
+    Returns:
+        Every outfit at least once; those of one garment once a round.
+    """
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for names in found:
+        groups.setdefault(_on_legs(names), []).append(names)
+    mixed = [[group[k] for k in rng.permutation(len(group))] for group in groups.values()]
+    order = []
+    for turn in range(max(len(group) for group in mixed)):
+        order += [mixed[k][turn % len(mixed[k])] for k in rng.permutation(len(mixed))]
+    return tuple(order)
+
+
+def _on_legs(names: tuple[str, ...]) -> str:
+    """The garment of an outfit that is not for above; the only one if it is all there is."""
+    below = [name for name in names if catalog.load(name).covers != "upper"]
+    return (below or list(names) or [""])[0]
+
+
 def sample_outfit(
     rng: np.random.Generator, names: tuple[str, ...], look: Callable[[np.random.Generator], MaterialSpec]
 ) -> tuple[GarmentSpec, ...]:
-    """Choose fabrics and looks for an outfit.
+    """Choose fabrics and looks for an outfit, and whether its shirt is worn over or in.
 
     Args:
         rng: Source of all randomness.
-        names: Its garments, innermost first.
+        names: Its garments, innermost first, a shirt outside.
         look: Draws a material.
+
+    Returns:
+        The garments, innermost first: a shirt that is worn in trousers or a skirt comes before them.
     """
     fabrics, worn = sorted(set(catalog.fabrics()) - set(RARE)), []
     for name in names:
@@ -61,4 +102,14 @@ def sample_outfit(
         worn.append(
             GarmentSpec(name=name, fabric=fabric if other else own, sha256=catalog.digest(name), material=look(rng))
         )
-    return tuple(worn)
+    tucked = rng.random() < TUCKED
+    return tuple(reversed(worn)) if tucked and _can_be_tucked(worn) else tuple(worn)
+
+
+def _can_be_tucked(worn: list[GarmentSpec]) -> bool:
+    """Whether the outer garment of two can be worn in the inner one."""
+    if len(worn) != 2:
+        return False
+    inner, outer = (catalog.load(garment.name) for garment in worn)
+    thin = catalog.fabrics()[worn[1].fabric].density <= THIN
+    return inner.covers == "lower" and outer.covers == "upper" and thin and not outer.loose

@@ -20,7 +20,7 @@ from synth.types import BodyModel, DressedGarment, Motion, Quality, SimulatedCli
 Array = np.ndarray
 OnFrame = Callable[[int, int], None]
 
-__all__ = ["Rejected", "Solve", "attempts", "simulate"]
+__all__ = ["Rejected", "Solve", "attempts", "judged", "simulate"]
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def simulate(
     refused: list[str] = []
     for settings in attempts(spec.simulation):
         solved = solve(dressed, vertices, body.faces, whole.fps, settings, on_frame)
-        worn, quality = _judged(dressed, solved, vertices, body.faces, whole.fps, lead)
+        worn, quality = judged(dressed, solved, vertices, body.faces, whole.fps, lead)
         reasons = [reason for judged in quality.values() for reason in judged.reasons]
         if not reasons:
             return SimulatedClip(
@@ -125,7 +125,7 @@ def _from_frame(worn: DressedGarment, start: int) -> DressedGarment:
     return dataclasses.replace(worn, skinned_world=worn.skinned_world[start:])
 
 
-def _judged(
+def judged(
     dressed: tuple[DressedGarment, ...],
     solved: dict[str, Array],
     body_vertices_world: Float[Array, "S V 3"],
@@ -133,7 +133,19 @@ def _judged(
     fps: float,
     lead: int,
 ) -> tuple[dict[str, Array], dict[str, Quality]]:
-    """Repair and assess the frames after the lead-in."""
+    """Repair and assess the frames after the lead-in.
+
+    Args:
+        dressed: The garments, innermost first.
+        solved: Their simulated vertices, lead-in included [m].
+        body_vertices_world: The body in the same frames [m].
+        faces: The body's triangles.
+        fps: Frame rate [Hz].
+        lead: Frames of the lead-in.
+
+    Returns:
+        The repaired garments without the lead-in [m], and what the gate says of each.
+    """
     rest, shown = body_vertices_world[0], body_vertices_world[lead:]
     worn = repair(dressed, {name: moved[lead:] for name, moved in solved.items()}, shown, faces, rest)
     quality = {}

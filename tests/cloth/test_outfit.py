@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garments import catalog
-from synth.cloth.outfit import outfits, sample_outfit
+from synth.cloth.outfit import THIN, outfits, sample_outfit, taken_in_turn
 from synth.errors import SynthError
 from synth.spec import MaterialSpec
 
@@ -40,5 +40,37 @@ def test_fabrics_and_looks_follow_the_generator() -> None:
     assert first == sample_outfit(np.random.default_rng(1), names, look)
     seen = {sample_outfit(np.random.default_rng(k), names, look) for k in range(20)}
     assert len({tuple(g.fabric for g in worn) for worn in seen}) > 3
-    assert [g.name for g in first] == list(names)
+    assert sorted(g.name for g in first) == sorted(names)
     assert all(g.sha256 == catalog.digest(g.name) and g.fabric in catalog.fabrics() for g in first)
+
+
+def test_what_swings_is_not_worn_over_what_swings() -> None:
+    found = set(outfits())
+    assert ("trousers", "coat") in found
+    assert not any(names[-1] == "coat" and catalog.load(names[0]).loose for names in found)
+
+
+def test_outfits_are_taken_in_turn_by_what_clothes_the_legs() -> None:
+    """Mutations: a plain shuffle (dresses hardly ever come up); rounds in the same order."""
+    found = outfits()
+    order = taken_in_turn(found, np.random.default_rng(3))
+    assert order == taken_in_turn(found, np.random.default_rng(3))
+    assert order != taken_in_turn(found, np.random.default_rng(4))
+    assert set(order) == set(found)
+    legs = {names[0] for names in found}
+    first, second = order[: len(legs)], order[len(legs) : 2 * len(legs)]
+    assert {names[0] for names in first} == {names[0] for names in second} == legs
+    assert len({names[-1] for names in first}) > len(legs) / 3
+    assert [names[0] for names in first] != [names[0] for names in second]
+    assert taken_in_turn(((),), np.random.default_rng(0)) == ((),)
+
+
+def test_thin_shirts_are_at_times_worn_in_and_thick_ones_never() -> None:
+    """Mutations: never reversed; a sweater of wool tucked in."""
+    shirts = [sample_outfit(np.random.default_rng(k), ("trousers", "tshirt"), look) for k in range(60)]
+    tucked = [worn for worn in shirts if worn[0].name == "tshirt"]
+    assert 5 < len(tucked) < 30
+    assert all(catalog.fabrics()[worn[0].fabric].density <= THIN for worn in tucked)
+    assert any(catalog.fabrics()[worn[1].fabric].density > THIN for worn in tucked)
+    coats = [sample_outfit(np.random.default_rng(k), ("trousers", "coat"), look) for k in range(30)]
+    assert all(worn[1].name == "coat" for worn in coats)
