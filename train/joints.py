@@ -143,3 +143,39 @@ def mirror(name: str) -> Int[Array, " K"]:
     for left, right in left_right_pairs(points):
         order[[left, right]] = right, left
     return order
+
+
+def merged(points: Float[Array, "T 49 3"]) -> tuple[Float[Array, "T P 2"], Float[Array, "T P"]]:
+    """Bring SPIN's 49 points, OpenPose's 25 and 24 annotated ones, into the vocabulary.
+
+    Where both name a point the annotated one counts, as the detection stands in for it only.
+
+    Args:
+        points: x, y [px] and confidence, 0 where unknown.
+
+    Returns:
+        Coordinates, NaN where unknown, and confidence in [0, 1].
+    """
+    known = np.isfinite(points).all(axis=-1) & (points[..., 2] > 0)
+    detected, seen = convert(points[:, :25], known[:, :25], "openpose25", "vocabulary")
+    annotated, given = convert(points[:, 25:], known[:, 25:], "spin24", "vocabulary")
+    both = np.where(given[..., None], annotated, detected)
+    return both[..., :2], np.where(given | seen, np.nan_to_num(both[..., 2]).clip(0, 1), 0.0)
+
+
+def split_49(points: Float[Array, "T K 2"], confidence: Float[Array, "T K"], name: str) -> Float[Array, "T 49 3"]:
+    """SPIN's 49 points from another joint set: the inverse of `merged`, for points SPIN knows.
+
+    OpenPose's own points go to its 25, all others to the 24; zeros where nothing is known, as SPIN has it.
+    """
+    known = confidence > 0
+    rows = np.concatenate([points, confidence[..., None]], axis=-1)
+    parts = []
+    for half in ("openpose25", "spin24"):
+        part, valid = convert(rows, known, name, half)
+        here = valid if (half == "openpose25") == (name == "openpose25") else np.zeros_like(valid)
+        if half == "openpose25" and name != "openpose25":
+            only = ~np.isin(joint_set(half), joint_set("spin24"))
+            here = valid & only
+        parts.append(np.where(here[..., None], part, 0.0))
+    return np.concatenate(parts, axis=1)

@@ -17,7 +17,10 @@ from train.joints import convert, joint_set
 
 Array = np.ndarray
 
-__all__ = ["ImageRef", "Record", "labels"]
+__all__ = ["OCCLUDED", "ImageRef", "Record", "labels"]
+
+OCCLUDED = 0.5
+"""Confidence of a keypoint that is annotated although it is hidden; 1 is annotated and seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,16 +50,16 @@ class Source(ABC):
             raise SynthError(f"{self.name}: split {split!r} is unknown", f"It has {', '.join(self.splits)}")
         if not self.path.exists():
             raise SynthError(f"{self.path}: no such file or folder", f"{self.name} expects {self.expects}")
-        self.entries = tuple(self.index())
+        self.entries = tuple(self._index())
         if not self.entries:
             raise SynthError(f"{self.path}: no {self.split} data of {self.name}", f"It expects {self.expects}")
 
     @abstractmethod
-    def index(self) -> Sequence[Entry]:
+    def _index(self) -> Sequence[Entry]:
         """List the tracks; called once."""
 
     @abstractmethod
-    def read(self, index: int) -> Record:
+    def _read(self, index: int) -> Record:
         """Read a track.
 
         Raises:
@@ -72,7 +72,7 @@ class Source(ABC):
     def __getitem__(self, index: int) -> Record:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.name}: track {index} of {len(self)}")
-        return self.read(index)
+        return self._read(index)
 
     def __iter__(self) -> Iterator[Record]:
         return (self[i] for i in range(len(self)))
@@ -80,6 +80,20 @@ class Source(ABC):
 
 SOURCES: dict[str, tuple[str, str, str]] = {
     "3dpw": ("train.real.threedpw", "ThreeDPW", "3D Poses in the Wild: sequenceFiles, imageFiles"),
+    "h36m": ("train.real.h36m", "H36M", "Human3.6M: CDF poses, or JSON with NeuralAnnot's SMPL"),
+    "3dhp": ("train.real.mpi3d", "MPI3D", "MPI-INF-3DHP: annot.mat, annot_data.mat"),
+    "emdb": ("train.real.emdb", "EMDB", "EMDB: moving camera, for evaluation"),
+    "coco": ("train.real.coco", "COCO", "COCO keypoints: person_keypoints_train2017.json"),
+    "eft": ("train.real.eft", "EFT", "SMPL fits to COCO, MPII, LSPet"),
+    "mpii": ("train.real.mpii", "MPII", "MPII Human Pose: .mat or JSON"),
+    "lsp": ("train.real.lsp", "LSP", "Leeds Sports Pose"),
+    "lspet": ("train.real.lsp", "LSPET", "Leeds Sports Pose extended"),
+    "penn": ("train.real.penn", "PennAction", "Penn Action: labels/*.mat"),
+    "posetrack": ("train.real.posetrack", "PoseTrack", "PoseTrack 2018"),
+    "insta": ("train.real.insta", "InstaVariety", "InstaVariety's tfrecords"),
+    "amass": ("train.real.amass", "AMASS", "AMASS: motions without pictures"),
+    "vibe": ("train.real.vibe", "VIBE", "a VIBE joblib database"),
+    "spin": ("train.real.spin", "SPIN", "a SPIN npz file"),
 }
 """Module, class and one line for each data set."""
 
