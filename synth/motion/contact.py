@@ -59,16 +59,26 @@ def contacts(motion: SkeletonMotion) -> Float[Array, "T 2"]:
     Returns:
         1 or 0 for the left and right foot.
     """
-    asf = motion.convention == "asf"
-    resting = np.zeros((len(motion), 2))
-    for foot, side in enumerate(("left_", "right_")):
-        for name in ("{s}tibia", "{s}foot") if asf else ("{s}Foot", "{s}ToeBase"):
-            points = motion.points[:, column(motion, side, name)]
-            low = points[:, 1] < np.percentile(points[:, 1], 5.0) + NEAR
-            if len(motion) > 1:
-                low &= np.linalg.norm(np.gradient(points, 1.0 / motion.fps, axis=0), axis=1) < SLOW
-            resting[:, foot] = np.maximum(resting[:, foot], low)
-    return resting
+    names = ("{s}tibia", "{s}foot") if motion.convention == "asf" else ("{s}Foot", "{s}ToeBase")
+    sides = ("left_", "right_")
+    feet = [motion.points[:, [column(motion, side, name) for name in names]] for side in sides]
+    return np.stack([resting_points(foot, motion.fps) for foot in feet], axis=1)
+
+
+def resting_points(points: Float[Array, "T P 3"], fps: float) -> Float[Array, " T"]:
+    """When one of a foot's points is low and slow, 1 or 0; a point that was not seen (NaN) says nothing.
+
+    Args:
+        points: World Y up [m].
+        fps: [Hz]
+    """
+    seen = points[:, ~np.isnan(points[..., 1]).all(axis=0)]
+    if not seen.size:
+        return np.zeros(len(points))
+    low = seen[..., 1] < np.nanpercentile(seen[..., 1], 5.0, axis=0) + NEAR
+    if len(seen) > 1:
+        low &= np.linalg.norm(np.gradient(seen, 1.0 / fps, axis=0), axis=-1) < SLOW
+    return low.any(axis=1).astype(np.float64)
 
 
 def grounded(lowest: Float[Array, "T 2"], fps: float, least: float = 1.0) -> list[tuple[int, int]]:

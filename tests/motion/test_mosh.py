@@ -125,7 +125,7 @@ class NoTorch(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, NoTorch())
 import synth.motion.amass, synth.motion.asfamc, synth.motion.bvh, synth.motion.catalog, synth.motion.clips
-import synth.motion.collision, synth.motion.contact, synth.motion.contrast, synth.motion.correspondence
+import synth.motion.c3d, synth.motion.markers, synth.motion.prior, synth.motion.collision, synth.motion.contact, synth.motion.contrast, synth.motion.correspondence
 import synth.motion.ground, synth.motion.interpolate, synth.motion.resample, synth.motion.sampler, synth.cli.motion
 try:
     import synth.motion.mosh
@@ -137,6 +137,6 @@ assert "bpy" not in sys.modules
 """
 
 
-def test_only_mosh_needs_torch():
+def test_only_the_fits_need_torch():
     done = subprocess.run([sys.executable, "-c", NO_TORCH], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
