@@ -13,8 +13,13 @@ _TINY = {"features": 64, "hidden": 64}
 _SMOKE: dict[str, dict[str, Any]] = {
     "hmr": {"backbone": "resnet-tiny", "hidden": 64, "window": 2},
     "mviper": {"backbone": "resnet-tiny", "hidden": 64, "attention_hidden": 32, "window": 4},
+    "hpof": {**_TINY, "channels": 64, "blocks": 1, "window": 4, "flow_size": 32},
+    "spsnet": {**_TINY, "window": 4, "mask_size": 32},
+    "tar": {"backbone": "resnet-tiny", "width": 64, "local": 3, "state": 16, "markers": 26, "window": 3},
     "vibe": {**_TINY, "gru_hidden": 64, "gru_layers": 1, "window": 4},
     "tcmr": {**_TINY, "gru_hidden": 64, "gru_layers": 1, "attention": 32, "window": 4},
+    "hpof": {**_TINY, "channels": 64, "blocks": 1, "window": 4, "flow_size": 32},
+    "spsnet": {**_TINY, "window": 4, "mask_size": 32},
     "smoothnet": {"hidden": 64, "inner": 32, "window": 4},
 }
 _SMALL: dict[str, dict[str, Any]] = {"hmr": {"window": 4}, "mviper": {"window": 8}}
@@ -27,7 +32,13 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "small": {"steps": 20_000, "batch": 16, "lr": 1e-4, "save_every": 500},
     "smoke": {"steps": 60, "batch": 4, "lr": 1e-3, "log_every": 10, "save_every": 30},
 }
-_PAPER_SETTINGS: dict[str, dict[str, Any]] = {"hmr": {"lr": 1e-5, "batch": 64}, "mviper": {"lr": 1e-5, "batch": 16}}
+_PAPER_SETTINGS: dict[str, dict[str, Any]] = {
+    "hmr": {"lr": 1e-5, "batch": 64},
+    "mviper": {"lr": 1e-5, "batch": 16},
+    "hpof": {"lr": 5e-5},
+    "spsnet": {"lr": 5e-5, "lr_adversary": 1e-4, "batch": 16},
+    "tar": {"lr": 1e-4, "clip": 4.0},
+}
 
 
 def model_options(preset: str, model: str) -> dict[str, Any]:

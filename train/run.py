@@ -22,6 +22,7 @@ from train.clips import Clips, folder_bodies
 from train.extract import encoder_of, extract
 from train.loop import Loop, Progress, Settings
 from train.models import build, model_class
+from train.models.tar import Heads
 from train.nn.regressor import Regressor
 from train.presets import CROP, model_options, settings_options
 from train.processes import Processes
@@ -290,7 +291,7 @@ def _starting_point(run: Run, model: TemporalModel, sources: Sequence[Clips]) ->
         load_weights(network, run.backbone_weights)
     elif network is not None and run.preset != "smoke":
         log.warning("the encoder starts from random weights; --backbone-weights takes published ones")
-    regressors = [module for module in model.modules() if isinstance(module, Regressor)]
+    regressors = [module for module in model.modules() if isinstance(module, Regressor | Heads)]
     if regressors:
         mean = label_mean(sources)
         for regressor in regressors:

@@ -10,15 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from synth.errors import SynthError
+from train.backbones.hrnet import HRNet, hrnet_w48
 from train.backbones.resnet import ResNet, resnet50, resnet_tiny
 
-__all__ = ["BACKBONES", "ResNet", "backbone", "load_weights"]
+__all__ = ["BACKBONES", "HRNet", "ResNet", "backbone", "load_weights"]
 
-BACKBONES: dict[str, Callable[[], ResNet]] = {"resnet50": resnet50, "resnet-tiny": resnet_tiny}
-"""ResNet-50 (2048 features at stride 32), and a toy of the same form for smoke tests (64 features)."""
+BACKBONES: dict[str, Callable[[], "ResNet | HRNet"]] = {
+    "resnet50": resnet50,
+    "hrnet-w48": hrnet_w48,
+    "resnet-tiny": resnet_tiny,
+}
+"""ResNet-50 (2048 features at stride 32), HRNet-W48 (384), and a toy ResNet for smoke tests (64)."""
 
 
-def backbone(name: str) -> ResNet:
+def backbone(name: str) -> "ResNet | HRNet":
     """A fresh encoder.
 
     Raises:

@@ -47,6 +47,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.features = 32 * width
         """Channels of the last stage."""
+        self.local_features = 4 * width
+        """Channels of the first stage's map, at stride 4."""
         self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
@@ -69,6 +71,13 @@ class ResNet(nn.Module):
         for number in range(1, last + 1):
             x = getattr(self, f"layer{number}")(x)
         return x
+
+    def pyramid(self, images: Float[Tensor, "N 3 S S"]) -> tuple[Float[Tensor, "N D i j"], Float[Tensor, "N C h w"]]:
+        """The first stage's map, at stride 4, and the last one."""
+        local = x = self.stage(images, 1)
+        for number in range(2, 5):
+            x = getattr(self, f"layer{number}")(x)
+        return local, x
 
     def forward(self, images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N C h w"]:
         """The last map; its mean over h, w is the global feature.
