@@ -52,7 +52,9 @@ def test_interrupted_resumed_without_torch_and_equal_to_the_byte(small_shards: P
     for name in ("torch", "smplx"):
         (blocker / f"{name}.py").write_text("raise ImportError('a render worker imported this')\n")
     environment = {**os.environ, "PYTHONPATH": str(blocker)}
-    process = subprocess.Popen([*COMMAND, str(out)], env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, str(out)], env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+    )
     longest = max(small_shards.glob("*.h5"), key=lambda path: path.stat().st_size).stem  # still busy when it is stopped
     _wait_for(lambda: len(list(out.glob(f".cache/frames/{longest}/*.h5"))) >= 2, process)
     process.send_signal(signal.SIGINT)
@@ -134,6 +136,11 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "broken.exr" in done.stderr
     assert not list(out.glob("*.h5"))
+
+
+def _heed_interrupts() -> None:
+    """A shell lets its background jobs ignore Ctrl-C, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wait_for(condition, process: subprocess.Popen[str], seconds: float = 300) -> None:
