@@ -1,13 +1,13 @@
 """`synth verify`, `synth info`, `synth sheet`: look at a folder of shards."""
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
+from synth.cli.bar import default_jobs, shown_progress
 from synth.shards.manifest import Entry, Manifest
 
 __all__ = ["info", "sheet", "verify"]
@@ -18,7 +18,7 @@ _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path
 @click.command()
 @_FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON, the last line.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Processes.  [default: number of cores]")
 @click.option(
     "--body",
     "bodies",
@@ -26,12 +26,12 @@ _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path
     type=click.Path(path_type=Path, exists=True),
     help="Body model file, or folder of them, for shards of licensed bodies; may be given again.",
 )
-def verify(folder: Path, as_json: bool, jobs: int, bodies: tuple[Path, ...]) -> None:
+def verify(folder: Path, as_json: bool, jobs: int | None, bodies: tuple[Path, ...]) -> None:
     """Check every label of every shard in DIR against its own pixels.
 
     The body is posed anew from the stored parameters, its joints are projected, the stored meshes are drawn, and depth,
-    flow, body parts, silhouettes and pictures are compared with them. Exit status: 0 all is right, 1 there are faults,
-    2 the folder cannot be checked.
+    flow, normals, body parts, garments, silhouettes, visibility, boxes and pictures are compared with them. Exit
+    status: 0 all is right, 1 there are faults, 2 the folder cannot be checked.
 
     \b
     Examples:
@@ -39,25 +39,24 @@ def verify(folder: Path, as_json: bool, jobs: int, bodies: tuple[Path, ...]) -> 
       synth verify shards/ --jobs 8 --json
       synth verify shards/ --body ~/models/smpl/
     """  # noqa: D301
-    from synth.shards.verify import summary
+    from synth.shards.verify import summary, worst
     from synth.shards.verify import verify as check
 
-    def progress(done: int, total: int) -> None:
-        click.echo(f"\rverify {done}/{total}", err=True, nl=done == total)
-
-    report = summary(check(folder, bodies, jobs, progress if sys.stderr.isatty() else None))
-    _print_report(folder, report)
+    with shown_progress("verify") as progress:
+        found = check(folder, bodies, jobs or default_jobs(), progress)
+    report = summary(found)
+    _print_report(folder, report, worst(found))
     if as_json:
         click.echo(json.dumps(report))
     if not report["ok"]:
         raise SystemExit(1)
 
 
-def _print_report(folder: Path, report: dict[str, Any]) -> None:
+def _print_report(folder: Path, report: dict[str, Any], measures: dict[str, float | None]) -> None:
     from synth.shards.checks import LIMITS, MEASURES
 
     for name in MEASURES:
-        value, sense = report[name], ">=" if name.endswith("_iou") else "<="
+        value, sense = measures[name], ">=" if name.endswith("_iou") else "<="
         shown = "not measured" if value is None else f"{value:.4f}"
         click.echo(f"  {name:<16} {shown:>12}   ({sense} {LIMITS[name]:g})")
     for fault in report["faults"]:

@@ -1,5 +1,6 @@
 """Checks of a shard's numbers: schema, checksums, cameras, body, joints, cloth. A fault is named for its looks."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,13 +20,15 @@ from synth.types import BodyModel
 
 Array = np.ndarray
 
-__all__ = ["LIMITS", "MEASURES", "Fault", "Findings"]
+__all__ = ["LIMITS", "MEASURES", "Fault", "Findings", "Posed", "pose_again"]
 
 LIMITS = {
     "vertices_mm": 0.1,
     "reprojection_px": 0.05,
     "flow_px": 0.1,
     "depth_mm": 1.0,
+    "normal_deg": 2.0,
+    "visibility_share": 0.01,
     "part_iou": 0.99,
     "silhouette_iou": 0.99,
     "penetration": 0.01,
@@ -39,6 +42,8 @@ MEASURES: dict[str, Callable[[Iterable[float]], float]] = {
     "part_iou": min,
     "silhouette_iou": min,
     "penetration": max,
+    "normal_deg": max,
+    "visibility_share": max,
 }
 
 _MEASURED_AGAIN = 3
@@ -120,6 +125,24 @@ def check_finite(reader: ShardReader, findings: Findings) -> None:
                 findings.fault("not-finite", name, f"{int(bad.sum())} values, first at {np.argwhere(bad)[0].tolist()}")
 
 
+def check_spec(reader: ShardReader, findings: Findings) -> None:
+    """The spec's digest is the clip's id, and it has the stored shape, rate and length."""
+    text = reader.attributes["spec"]
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != reader.attributes["clip_id"]:
+        findings.fault("clip-id", "clip_id", "not the digest of the spec")
+    try:
+        spec = json.loads(text)
+        betas, motion = np.asarray(spec["body"]["betas"], dtype=np.float64), spec["motion"]
+        same = motion["fps"] == reader.attributes["fps"] and motion["count"] == reader.layout.frames
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        findings.fault("spec", "spec", f"not a clip's spec ({error})")
+        return
+    if not np.array_equal(betas, reader.clip("smpl/betas")):
+        findings.fault("other-betas", "spec", "the spec's betas are not the stored ones")
+    if not same:
+        findings.fault("spec", "spec", f"the spec has {motion['count']} frames at {motion['fps']} Hz")
+
+
 def check_cameras(reader: ShardReader, findings: Findings) -> Bool[Array, " views"]:
     """Each pose is a rotation (determinant +1) and a translation. Returns which views have sound cameras."""
     sound = np.ones(reader.layout.views, dtype=bool)
@@ -143,11 +166,24 @@ def check_cameras(reader: ShardReader, findings: Findings) -> Bool[Array, " view
     return sound
 
 
-def _stored_motion(reader: ShardReader) -> dict[str, Array]:
-    return {name: reader.clip(f"smpl/{name}") for name in ("betas", "global_orient", "body_pose", "transl")}
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Posed:
+    """The body as the stored parameters pose it, world frame."""
+
+    motion: dict[str, Array]
+    """betas, global_orient, body_pose, transl."""
+    vertices: Float[Array, "T V 3"]
+    joints: Float[Array, "T 24 3"]
 
 
-def check_body(reader: ShardReader, body: BodyModel, findings: Findings) -> None:
+def pose_again(reader: ShardReader, body: BodyModel) -> Posed:
+    """Pose the body with the stored parameters."""
+    motion = {name: reader.clip(f"smpl/{name}") for name in ("betas", "global_orient", "body_pose", "transl")}
+    vertices, joints = posed(body, **motion)
+    return Posed(motion=motion, vertices=vertices, joints=joints)
+
+
+def check_body(reader: ShardReader, body: BodyModel, again: Posed, findings: Findings) -> None:
     """Vertices and joints are those that the stored parameters give, and the model's left is left."""
     if len(body.v_template) != reader.layout.vertices or not np.array_equal(body.faces, reader.clip("faces")):
         findings.fault("other-body", "faces", "the stored triangles are not the model's")
@@ -157,8 +193,7 @@ def check_body(reader: ShardReader, body: BodyModel, findings: Findings) -> None
     rest = body.J_regressor @ body.v_template
     if not all(rest[left, 0] > rest[right, 0] for left, right in PAIRS):
         findings.fault("left-right-swapped", "body_model", "the model's left joints are not on +X at rest")
-    motion = _stored_motion(reader)
-    vertices, joints = posed(body, **motion)
+    motion, vertices, joints = again.motion, again.vertices, again.joints
     stored_vertices, stored_joints = reader.clip("vertices_world"), reader.clip("joints_world")
     error = np.abs(vertices - stored_vertices).max(axis=(1, 2)) * 1000
     if error.max() > LIMITS["vertices_mm"]:
@@ -204,11 +239,10 @@ def _fitted_shape(body: BodyModel, motion: dict[str, Array], stored: Float[Array
     return posed(body, betas, **pose)[0]
 
 
-def check_joints(reader: ShardReader, body: BodyModel, findings: Findings) -> Bool[Array, " views"]:
+def check_joints(reader: ShardReader, body: BodyModel, again: Posed, findings: Findings) -> Bool[Array, " views"]:
     """2D joints, joints and SMPL's root in each camera follow from the parameters. Returns which views are sound."""
     sound = np.ones(reader.layout.views, dtype=bool)
-    motion = _stored_motion(reader)
-    joints = posed(body, **motion)[1]
+    motion, joints = again.motion, again.joints
     pelvis = rest_pelvis(body, motion["betas"])
     cameras = [(reader.clip(f"views/{k}/T_camera_world"), reader.clip(f"views/{k}/K")) for k in range(len(sound))]
     for view, (pose, K) in enumerate(cameras):

@@ -18,7 +18,10 @@ from synth.shards.manifest import Entry, Manifest
 from synth.shards.read import ShardReader
 from synth.types import BodyModel
 
-__all__ = ["Report", "ShardReport", "summary", "verify", "verify_shard"]
+__all__ = ["Report", "ShardReport", "summary", "verify", "verify_shard", "worst"]
+
+_REPORTED = ("reprojection_px", "flow_px", "depth_mm", "part_iou", "silhouette_iou", "penetration")
+"""Measures in the one-line JSON of `synth verify`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ def verify(
     if not entries:
         raise SynthError(f"{folder}: its manifest names no finished shard", "See `synth info` for the reasons")
     calls = (joblib.delayed(_verify_entry)(folder, entry, bodies) for entry in entries)
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(calls)
+    results = joblib.Parallel(n_jobs=min(jobs, len(entries)), return_as="generator")(calls)
     reports = []
     for report in results:
         reports.append(report)
@@ -113,11 +116,13 @@ def verify_shard(path: Path, bodies: tuple[Path, ...] = ()) -> ShardReport:
             checks.check_finite(reader, findings)
         if not {"schema", "not-finite", "unreadable"} & {fault.name for fault in findings.faults}:
             body = _body_of(reader, bodies)
+            checks.check_spec(reader, findings)
+            again = checks.pose_again(reader, body)
             sound = checks.check_cameras(reader, findings)
-            checks.check_body(reader, body, findings)
-            sound &= checks.check_joints(reader, body, findings)
+            checks.check_body(reader, body, again, findings)
+            sound &= checks.check_joints(reader, body, again, findings)
             checks.check_quality(reader, findings)
-            pixels.check_pixels(reader, body, sound, findings)
+            pixels.check_pixels(reader, body, again.joints, sound, findings)
         images = layout.frames * layout.views
         return ShardReport(file=path.name, images=images, measures=findings.measures, faults=tuple(findings.faults))
 
@@ -148,15 +153,23 @@ def _load(path: Path, gender: str, betas: int) -> BodyModel:
     return load_body(path, gender, betas)
 
 
-def summary(report: Report) -> dict[str, Any]:
-    """The report as JSON's types: worst measures over all shards, None where nothing could be measured.
+def worst(report: Report) -> dict[str, float | None]:
+    """Worst of each measure over all shards, None where nothing could be measured.
 
-    `reprojection_px` is the largest distance of a stored 2D joint from its projection; `flow_px` and `depth_mm` are the
-    worst view's medians; `part_iou` and `silhouette_iou` the worst view's; `penetration` the worst garment's mean
+    `reprojection_px` is the largest distance of a stored 2D joint from its projection; `flow_px`, `depth_mm` and
+    `normal_deg` are the worst view's medians; `part_iou` and `silhouette_iou` the worst view's; `visibility_share` its
+    share of joints whose visibility differs; `penetration` the worst garment's mean share of vertices in the body.
     """
-    worst: dict[str, float | None] = {}
+    found: dict[str, float | None] = {}
     for name, pick in checks.MEASURES.items():
         values = [shard.measures[name] for shard in report.shards if name in shard.measures]
-        worst[name] = float(pick(values)) if values else None
+        found[name] = float(pick(values)) if values else None
+    return found
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """The report as JSON's types, with the measures that its readers count on; `worst` has them all."""
+    measures = worst(report)
+    kept = {name: measures[name] for name in _REPORTED}
     faults = [asdict(fault) for fault in report.all_faults]
-    return {"ok": not faults, "shards": len(report.shards), **worst, "faults": faults}
+    return {"ok": not faults, "shards": len(report.shards), **kept, "faults": faults}

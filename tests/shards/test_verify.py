@@ -80,6 +80,11 @@ def mirrored_joints(joints: np.ndarray) -> np.ndarray:
     return out
 
 
+def rotated(normal: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Stored normals turned from the camera's to the world's frame."""
+    return np.einsum("tji,thwj->thwi", rotation, normal)
+
+
 def transpose_rotation(pose: np.ndarray) -> np.ndarray:
     out = pose.copy()
     out[:, :3, :3] = pose[:, :3, :3].transpose(0, 2, 1)
@@ -205,6 +210,57 @@ FAULTS: dict[str, tuple[str, str, Callable[[h5py.File], None]]] = {
         "views/0/visibility",
         lambda f: replace(f, "views/0/visibility", f["views/0/visibility"][:-1]),
     ),
+    "normals with y up": (
+        "normal-y-flipped",
+        "views/0/normal",
+        lambda f: set_array(f, "views/0/normal", lambda a: a * np.array([1, -1, 1], a.dtype)),
+    ),
+    "normals away from the camera": (
+        "normal-sign",
+        "views/1/normal",
+        lambda f: set_array(f, "views/1/normal", lambda a: -a),
+    ),
+    "normals in the world's frame": (
+        "normal-in-world",
+        "views/0/normal",
+        lambda f: set_array(f, "views/0/normal", lambda a: np.rint(rotated(a, f["views/0/T_camera_world"][:, :3, :3]))),
+    ),
+    "normals of another length": (
+        "normal",
+        "views/0/normal",
+        lambda f: set_array(f, "views/0/normal", lambda a: a // 2),
+    ),
+    "visibility's left and right": (
+        "left-right-swapped",
+        "views/0/visibility",
+        lambda f: set_array(f, "views/0/visibility", mirrored_joints),
+    ),
+    "everything is visible": (
+        "visibility",
+        "views/1/visibility",
+        lambda f: set_array(f, "views/1/visibility", np.zeros_like),
+    ),
+    "visibility of one frame lost": (
+        "frames-out-of-step",
+        "views/0/visibility",
+        lambda f: set_array(f, "views/0/visibility", lambda a: np.concatenate([a[1:], a[-1:]])),
+    ),
+    "boxes with x and y exchanged": (
+        "bbox",
+        "views/0/bbox",
+        lambda f: set_array(f, "views/0/bbox", lambda a: a[:, [1, 0, 3, 2]]),
+    ),
+    "a box without its last row of pixels": (
+        "bbox",
+        "views/1/bbox",
+        lambda f: set_array(f, "views/1/bbox", lambda a: a - np.array([0, 0, 0, 1])),
+    ),
+    "another person's betas in the spec": (
+        "other-betas",
+        "spec",
+        lambda f: f.attrs.update({"spec": f.attrs["spec"].replace('"betas":[', '"betas":[0.25,', 1)}),
+    ),
+    "another clip's name": ("clip-id", "clip_id", lambda f: f.attrs.update({"clip_id": "0" * 16})),
     "flow valid in the last frame": (
         "flow-valid",
         "views/0/flow_valid",
@@ -222,6 +278,8 @@ def test_a_clean_shard_has_no_fault_and_the_stated_accuracy(bare: Path, dressed:
         assert report.measures["depth_mm"] < 0.3
         assert report.measures["part_iou"] > 0.999
         assert report.measures["silhouette_iou"] > 0.999
+        assert report.measures["normal_deg"] < 0.5
+        assert report.measures["visibility_share"] == 0
     assert "penetration" in verify_shard(dressed).measures
 
 
@@ -241,7 +299,7 @@ def test_a_changed_byte_is_a_wrong_checksum(bare: Path, tmp_path: Path) -> None:
     path = plant(bare, tmp_path, change, checksums=False)
     assert names_found(path) == {"checksum"}
     path = plant(bare, tmp_path, lambda file: file.attrs.update({"fps": 25.0}), checksums=False)
-    assert names_found(path) == {"checksum"}
+    assert names_found(path) == {"checksum", "spec"}
 
 
 def test_cloth_that_goes_into_the_body_is_named(dressed: Path, tmp_path: Path) -> None:
@@ -254,6 +312,13 @@ def test_cloth_that_goes_into_the_body_is_named(dressed: Path, tmp_path: Path) -
         set_array(file, "garments/shorts/vertices_world", lambda a: centre + (a - centre) * narrow)
 
     assert "penetration" in names_found(plant(dressed, tmp_path, sink))
+
+
+def test_hidden_by_cloth_is_not_hidden_by_the_body(dressed: Path, tmp_path: Path) -> None:
+    path = plant(
+        dressed, tmp_path, lambda f: set_array(f, "views/0/visibility", lambda v: np.array([0, 1, 3, 2], v.dtype)[v])
+    )
+    assert names_found(path) == {"visibility"}
 
 
 def folder_with(*paths: Path, to: Path) -> Path:

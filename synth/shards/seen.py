@@ -1,0 +1,139 @@
+"""Checks of what says where the person is seen: the joints' visibility and the box around the pixels."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
+
+from synth.labels.keypoints import project_points, to_camera
+from synth.labels.visibility import Visibility, flesh_depth
+from synth.shards.checks import LIMITS, MIRROR, Findings
+from synth.shards.read import ShardReader
+from synth.types import BodyModel
+
+Array = np.ndarray
+
+__all__ = ["SeenCheck"]
+
+_FEW = 2
+"""Joints of one frame that may differ: at an outline, rounding decides."""
+
+
+class SeenCheck:
+    """Recomputes visibility and boxes of one view, frame by frame, from the stored meshes and maps.
+
+    Args:
+        reader: The shard.
+        body: Its body model.
+        view: Number of the view.
+        vertices_world: The body's vertices in every frame [m].
+        joints_world: SMPL's joints in every frame [m].
+    """
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        body: BodyModel,
+        view: int,
+        vertices_world: Float[Array, "T V 3"],
+        joints_world: Float[Array, "T 24 3"],
+    ) -> None:
+        self._view, self._vertices, self._joints = view, vertices_world, joints_world
+        self._corners = np.ascontiguousarray(body.faces.T)
+        self._face_parts = body.face_parts
+        self._related = _related(body.parents)
+        self._flesh = flesh_depth(body, tuple(reader.clip("smpl/betas").tolist()))
+        self._K, self._pose = reader.clip(f"views/{view}/K"), reader.clip(f"views/{view}/T_camera_world")
+        self._stored = reader.clip(f"views/{view}/visibility")
+        self._boxes = reader.clip(f"views/{view}/bbox")
+        self._wanted = np.zeros_like(self._stored)
+        self._box_error = np.zeros(len(self._stored))
+
+    def frame(
+        self, t: int, depth: UInt16[Array, "H W"], scale: float, garments: UInt8[Array, "H W"], mask: Bool[Array, "H W"]
+    ) -> None:
+        """Look at one frame: its stored depth (times `scale`: metres), garments map and mask."""
+        vertices = to_camera(self._vertices[t], self._pose[t])
+        joints = to_camera(self._joints[t], self._pose[t])
+        self._wanted[t] = self._visibility(vertices, joints, depth, scale, garments)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] if len(rows) else [np.nan] * 4
+        gap = np.abs(np.asarray(box) - self._boxes[t])
+        self._box_error[t] = np.where(np.isnan(box) & np.isnan(self._boxes[t]), 0.0, gap).max()
+
+    def _visibility(
+        self, vertices: Array, joints: Array, depth: Array, scale: float, garments: Array
+    ) -> UInt8[Array, " 24"]:
+        """Follow the joints' rays to the bare body's first surface, and compare with what the pixel shows."""
+        height, width = depth.shape
+        points = project_points(joints, self._K)
+        pixel = np.floor(np.nan_to_num(points, nan=-1.0)).astype(np.int64)
+        inside = (joints[:, 2] > 0) & (pixel >= 0).all(axis=1) & (pixel < [width, height]).all(axis=1)
+        wanted = np.full(24, Visibility.OUTSIDE, dtype=np.uint8)
+        chosen = np.flatnonzero(inside)
+        z, part = self._first_surface(vertices, points[chosen])
+        free = part == 0
+        own = free | (self._related[chosen, part] & (z > joints[chosen, 2] - self._flesh[chosen]))
+        column, row = pixel[chosen].T
+        cloth = (garments[row, column] > 0) & (depth[row, column] * scale < joints[chosen, 2])
+        wanted[chosen] = np.where(
+            own, np.where(cloth, Visibility.HIDDEN_BY_CLOTH, Visibility.VISIBLE), Visibility.HIDDEN_BY_BODY
+        )
+        return wanted
+
+    def _first_surface(
+        self, vertices: Float[Array, "V 3"], points: Float[Array, "N 2"]
+    ) -> tuple[Float[Array, " N"], Int[Array, " N"]]:
+        """Planar depth [m] and part of the first surface along each point's ray; infinite and 0 where there is none."""
+        x, y = np.ascontiguousarray(project_points(vertices, self._K).T)
+        a, b, c = self._corners
+        ax, ay, bx, by, cx, cy = x[a], y[a], x[b], y[b], x[c], y[c]
+        # Only fronts: the first surface along a ray that comes from outside a closed body. NaN compares false.
+        fronts = np.flatnonzero((bx - ax) * (cy - ay) - (by - ay) * (cx - ax) < 0)
+        ax, ay, bx, by, cx, cy = (column[fronts] for column in (ax, ay, bx, by, cx, cy))
+        low, high = np.minimum(np.minimum(ay, by), cy), np.maximum(np.maximum(ay, by), cy)
+        joint, face = np.nonzero((low <= points[:, 1:]) & (high >= points[:, 1:]))
+        ax, ay, bx, by, cx, cy = (column[face] for column in (ax, ay, bx, by, cx, cy))
+        px, py = points[joint].T
+        corners = ((ax - px, ay - py), (bx - px, by - py), (cx - px, cy - py))
+        cross = [corners[i][0] * corners[j][1] - corners[i][1] * corners[j][0] for i, j in ((1, 2), (2, 0), (0, 1))]
+        total = cross[0] + cross[1] + cross[2]
+        hit = np.flatnonzero((cross[0] <= 0) & (cross[1] <= 0) & (cross[2] <= 0) & (total < 0))
+        joint, face = joint[hit], fronts[face[hit]]
+        z = vertices[:, 2]
+        inverse = sum((cross[i][hit] / z[self._corners[i][face]] for i in range(3)), np.zeros(len(hit)))
+        depth, part = np.full(len(points), np.inf), np.zeros(len(points), dtype=np.int64)
+        distance = total[hit] / inverse
+        order = np.argsort(-distance, kind="stable")
+        depth[joint[order]] = distance[order]  # the last of several writes stays: the nearest
+        part[joint[order]] = self._face_parts[face[order]]
+        return depth, part
+
+    def judge(self, findings: Findings) -> None:
+        """Name what was found in the whole view."""
+        where = f"views/{self._view}/visibility"
+        wrong = self._wanted != self._stored
+        share = float(wrong.mean()) if wrong.size else 0.0
+        findings.measure("visibility_share", share)
+        if share > LIMITS["visibility_share"] or (wrong.sum(axis=1) > _FEW).any():
+            frames = np.flatnonzero(wrong.any(axis=1))[:8].tolist()
+            findings.fault(self._why(wrong), where, f"{share:.2%} of the joints differ; frames {frames}")
+        if (self._box_error > 0).any():
+            frames = np.flatnonzero(self._box_error > 0)[:8].tolist()
+            findings.fault("bbox", f"views/{self._view}/bbox", f"not the box of the person's pixels; frames {frames}")
+
+    def _why(self, wrong: Bool[Array, "T 24"]) -> str:
+        if (self._wanted[:, MIRROR] == self._stored).all():
+            return "left-right-swapped"
+        for shift in (1, -1):
+            a, b = (self._wanted[1:], self._stored[:-1]) if shift > 0 else (self._wanted[:-1], self._stored[1:])
+            if len(a) > 1 and (a != b).mean() < 0.2 * wrong.mean():
+                return "frames-out-of-step"
+        return "visibility"
+
+
+def _related(parents: Int[Array, " 24"]) -> Bool[Array, "24 25"]:
+    """Whether a part (0 is none) is the joint's own, its parent's or a child's."""
+    related = np.eye(24, 25, k=1, dtype=bool)
+    for child, parent in enumerate(parents.tolist()):
+        if parent >= 0:
+            related[child, parent + 1] = related[parent, child + 1] = True
+    return related
