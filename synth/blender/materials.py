@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 from jaxtyping import Float
 
-from synth.blender.files import located
+from synth.assets import resolve
 from synth.errors import SynthError
 from synth.scene.materials import cloth_tile
 from synth.spec import MaterialSpec
@@ -65,7 +65,7 @@ def cloth(spec: MaterialSpec, name: str) -> Any:
     surface.inputs["Specular IOR Level"].default_value = 0.25
     surface.inputs["Sheen Weight"].default_value = 0.15
     picture = nodes.new("ShaderNodeTexImage")
-    picture.image = load_image(located(spec.image)) if spec.image else array_image(name, cloth_tile(spec))
+    picture.image = load_image(resolve(spec.image)) if spec.image else array_image(name, cloth_tile(spec))
     place = nodes.new("ShaderNodeMapping")
     place.inputs["Rotation"].default_value = (0.0, 0.0, spec.rotation)
     place.inputs["Scale"].default_value = (spec.scale, spec.scale, 1.0)
@@ -89,7 +89,7 @@ def skin(spec: MaterialSpec, name: str) -> Any:
     surface.inputs["Specular IOR Level"].default_value = 0.35
     if spec.image:
         picture = nodes.new("ShaderNodeTexImage")
-        picture.image = load_image(located(spec.image))
+        picture.image = load_image(resolve(spec.image))
         links.new(_tinted(nodes, links, picture, spec), surface.inputs["Base Color"])
     else:
         links.new(_attribute(nodes, SKIN).outputs["Color"], surface.inputs["Base Color"])

@@ -18,11 +18,6 @@ from synth.errors import SynthError
 Array = np.ndarray
 
 
-def datafiles() -> Path:
-    """Folder of the files that come with Blender (what "bpy:..." in a spec stands for)."""
-    return Path(bpy.utils.resource_path("LOCAL")) / "datafiles"
-
-
 def _oiio() -> Any:
     """The bundled OpenImageIO."""
     folder = str(Path(bpy.utils.resource_path("LOCAL")) / "python/lib/python3.11/site-packages")

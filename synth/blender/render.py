@@ -10,9 +10,9 @@ import bpy
 import numpy as np
 from jaxtyping import Float
 
+from synth.assets import resolve
 from synth.blender import device as devices
 from synth.blender import materials, passes, scene, session
-from synth.blender.files import located
 from synth.geometry.camera import project
 from synth.rng import generator
 from synth.scene import backgrounds
@@ -94,7 +94,7 @@ class ClipRenderer:
 
     def _set_background(self) -> None:
         environment, behind = self.spec.scene.environment, self.spec.scene.background
-        sphere = passes.read_picture(located(environment.image))
+        sphere = passes.read_picture(resolve(environment.image))
         sphere = sphere * np.float32(environment.strength / backgrounds.brightness(sphere))
         scene.add_environment(self._picture, sphere, environment.rotation)
         if behind.kind == "generated":
@@ -104,7 +104,7 @@ class ClipRenderer:
         if behind.kind == "picture":
             if behind.image is None:
                 raise ValueError("background: a picture is wanted and none is named")
-            picture = passes.read_picture(located(behind.image))
+            picture = passes.read_picture(resolve(behind.image))
         texels = backgrounds.texels_per_pixel(behind, picture, self.cameras[0])
         self._behind = [backgrounds.fitted(picture, texels)] * len(self.cameras)
 

@@ -13,8 +13,8 @@ bpy = pytest.importorskip("bpy")
 
 import render_toys as toys  # noqa: E402
 
+from synth.assets import reference, resolve  # noqa: E402
 from synth.blender import materials, passes  # noqa: E402
-from synth.blender.files import located  # noqa: E402
 from synth.blender.render import ClipRenderer, noise_seed, paste, person_box  # noqa: E402
 from synth.errors import SynthError  # noqa: E402
 from synth.geometry.camera import pixel_centres, project, unproject, world_to_camera  # noqa: E402
@@ -236,7 +236,7 @@ def test_environment_behind_is_the_one_that_lights(tmp_path):
     image.pixels.foreach_set(np.insert(picture[::-1], 3, 1.0, axis=2).astype(np.float32).ravel())
     image.file_format, image.filepath_raw = "OPEN_EXR", str(tmp_path / "sky.exr")
     image.save()
-    file = FileRef(path=str(tmp_path / "sky.exr"), sha256="0" * 64)
+    file = reference(tmp_path / "sky.exr")
     scene = dataclasses.replace(
         SPEC.scene,
         environment=EnvironmentSpec(image=file, rotation=0.7, strength=0.3),
@@ -267,7 +267,7 @@ def test_environment_behind_is_the_one_that_lights(tmp_path):
 
 def test_suns_and_sky_light_like_the_whole_picture():
     # Cycles lit by our split against Cycles lit by the picture itself: a sun of wrong strength, place or turning fails
-    sphere = passes.read_picture(located(SPEC.scene.environment.image))
+    sphere = passes.read_picture(resolve(SPEC.scene.environment.image))
     with ClipRenderer(SPEC, CLIP, BODY, CAMERAS, "cpu", threads=2) as made:
         used = made._picture
         used.cycles.use_denoising, used.cycles.samples = False, 64
@@ -290,23 +290,22 @@ def test_suns_and_sky_light_like_the_whole_picture():
 
 def test_damaged_or_missing_pictures_are_named(tmp_path):
     broken = tmp_path / "broken.exr"
-    broken.write_bytes(located(SPEC.scene.environment.image).read_bytes()[:2000])
+    broken.write_bytes(resolve(SPEC.scene.environment.image).read_bytes()[:2000])
     empty = tmp_path / "empty.png"
     empty.write_bytes(b"")
-    for path in (broken, empty, tmp_path / "gone.hdr"):
-        file = FileRef(path=str(path), sha256="0" * 64)
+    gone = FileRef(path=str(tmp_path / "gone.hdr"), sha256="0" * 64)
+    changed = FileRef(path=str(broken), sha256="0" * 64)
+    for file in (reference(broken), reference(empty), gone, changed):
         environment = dataclasses.replace(SPEC.scene.environment, image=file)
         spec = dataclasses.replace(SPEC, scene=dataclasses.replace(SPEC.scene, environment=environment))
-        with pytest.raises(SynthError, match=path.name):
+        with pytest.raises(SynthError, match=Path(file.path).name):
             ClipRenderer(spec, CLIP, BODY, CAMERAS, "cpu", threads=1)
 
 
 def test_a_damaged_texture_is_named(tmp_path):
     path = tmp_path / "cloth.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    material = dataclasses.replace(
-        SPEC.outfit[0].material, kind="image", image=FileRef(path=str(path), sha256="0" * 64)
-    )
+    material = dataclasses.replace(SPEC.outfit[0].material, kind="image", image=reference(path))
     spec = dataclasses.replace(SPEC, outfit=(dataclasses.replace(SPEC.outfit[0], material=material),))
     with pytest.raises(SynthError, match=r"cloth\.png"):
         ClipRenderer(spec, CLIP, BODY, CAMERAS, "cpu", threads=1)
