@@ -22,6 +22,9 @@ from synth.types import BodyModel
 
 Array = np.ndarray
 
+GOLDEN = 0.6180339887498949
+"""Step of a sequence that fills [0, 1) evenly however soon it ends: a few clips show skins from light to dark."""
+
 
 class Planner:
     """Makes the specs of one run; what the settings name is found and read once.
@@ -109,8 +112,9 @@ class Planner:
         motion, _ = realise(self._motions[index], body, betas)
         vertices, joints = lbs.posed(body, betas, motion.global_orient, motion.body_pose, motion.transl)
         extent, travel = extents(vertices, joints[:, 0])
+        tone = (generator(self.config.seed, "skin tones").random() + (index + attempt) * GOLDEN) % 1.0
         rng = generator(self.config.seed, index, attempt, "scene")
-        return sample_scene(rng, config=self.config.scene, files=self._files, extent=extent, travel=travel)
+        return sample_scene(rng, config=self.config.scene, files=self._files, extent=extent, travel=travel, tone=tone)
 
 
 def read_betas(path: Path) -> Float[Array, "N B"]:

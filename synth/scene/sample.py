@@ -84,7 +84,13 @@ def _listed(folder: str, endings: tuple[str, ...]) -> tuple[FileRef, ...]:
 
 
 def sample_scene(
-    rng: np.random.Generator, *, config: SceneConfig, files: SceneFiles, extent: float, travel: float
+    rng: np.random.Generator,
+    *,
+    config: SceneConfig,
+    files: SceneFiles,
+    extent: float,
+    travel: float,
+    tone: float | None = None,
 ) -> SceneSpec:
     """Draw a scene.
 
@@ -94,6 +100,7 @@ def sample_scene(
         files: Pictures to choose from.
         extent: Largest distance of a point of the person from the pelvis over the clip [m] (`cameras.extents`).
         travel: Largest distance of the pelvis from its mean position [m].
+        tone: Of the skin, from 0 (light) to 1 (dark); drawn if not given.
     """
     return SceneSpec(
         cameras=sample_rig(rng, config, extent, travel),
@@ -104,7 +111,7 @@ def sample_scene(
             strength=float(np.exp(rng.uniform(np.log(0.6), np.log(1.2)))),
         ),
         background=sample_background(rng, files),
-        skin=sample_skin(rng, files.skins),
+        skin=sample_skin(rng, files.skins, tone),
     )
 
 
@@ -164,10 +171,11 @@ def sample_background(rng: np.random.Generator, files: SceneFiles) -> Background
     )
 
 
-def sample_skin(rng: np.random.Generator, skins: tuple[FileRef, ...]) -> MaterialSpec:
-    """Skin of any tone, hair from black to fair; one in ten has none."""
+def sample_skin(rng: np.random.Generator, skins: tuple[FileRef, ...], tone: float | None = None) -> MaterialSpec:
+    """Skin of a given tone (0 light, 1 dark) or any, hair from black to fair; one in ten has none."""
     seed, image = int(rng.integers(2**31 - 1)), _choice(rng, skins) if skins else None
-    tone = rng.uniform(0, 1)
+    drawn = float(rng.uniform(0, 1))
+    tone = drawn if tone is None else tone
     colour = np.exp((1 - tone) * np.log(SKIN_LIGHT) + tone * np.log(SKIN_DARK)) * rng.uniform(0.94, 1.06, 3)
     reach = 3 if tone > 0.5 else len(HAIR)
     hair = colour if rng.random() < 0.1 else np.array(HAIR[rng.integers(reach)]) * rng.uniform(0.7, 1.3)
