@@ -18,7 +18,7 @@ The contract, for whoever mixes sources:
 - `smpl_frame` "world" (AMASS): no pictures and no camera; for discriminators and priors (`train.real.motions`).
 """
 
-from train.real.record import ImageRef, Record, labels
+from train.real.record import OCCLUDED, ImageRef, Record, labels
 from train.real.source import SOURCES, Entry, Source, open_source, source_class
 
-__all__ = ["SOURCES", "Entry", "ImageRef", "Record", "Source", "labels", "open_source", "source_class"]
+__all__ = ["OCCLUDED", "SOURCES", "Entry", "ImageRef", "Record", "Source", "labels", "open_source", "source_class"]

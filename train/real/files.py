@@ -146,15 +146,14 @@ class Fields(Mapping[str, Any]):
 
     def fields(self, name: str) -> "Fields":
         """A field that holds named fields itself, or a list of one that does (a MATLAB structure)."""
-        value = self[name]
-        return Fields(self.path, value[0] if isinstance(value, list) and len(value) == 1 else value, self.at(name))
+        return Fields(self.path, _only(self[name]), self.at(name))
 
     def rows(self, name: str) -> list["Fields"]:
         """A field that holds a list of named fields."""
         value = self[name]
         if not isinstance(value, list):
             raise self.wrong(name, "a list", value)
-        return [Fields(self.path, row, f"{self.at(name)}[{i}]") for i, row in enumerate(value)]
+        return [Fields(self.path, _only(row), f"{self.at(name)}[{i}]") for i, row in enumerate(value)]
 
     def items(self, name: str | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A field's list, item by item as fields "0", "1" ...; without a name, all fields as of a mapping."""
@@ -164,6 +163,11 @@ class Fields(Mapping[str, Any]):
         if not isinstance(value, list | np.ndarray):
             raise self.wrong(name, "a list", value)
         return Fields(self.path, {str(i): item for i, item in enumerate(value)}, self.at(name))
+
+
+def _only(value: Any) -> Any:
+    """The one item of a list of one, which is how a MATLAB structure that is no array is read."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _said(value: Any) -> str:

@@ -45,13 +45,15 @@ class PennAction(Source):
                 raise fields.wrong("bbox", "rows of 4 numbers", given)
             count = min(frames, len(given))
             boxes[:count] = given[:count] + FROM_MATLAB
-        height, width = fields.integers("dimensions", None)[:2].tolist()
+        dimensions = fields.integers("dimensions").ravel().tolist()
+        if len(dimensions) != 3:
+            raise fields.wrong("dimensions", "height, width and frames", fields["dimensions"])
         folder = self.path / "frames" / path.stem
         return Record(
             source=self.name,
             name=path.stem,
             images=tuple(ImageRef(path=folder / f"{i + 1:06d}.jpg") for i in range(frames)),
-            image_size=(width, height),
+            image_size=(dimensions[1], dimensions[0]),
             frame_ids=np.arange(frames),
             action=fields.text("action"),
             split=self.split,

@@ -38,7 +38,8 @@ class ImageRef:
 class Record:
     """One person over T frames at a constant rate, or in one picture (T = 1, `fps` None).
 
-    Everything but the name may be missing: leave it out, or set single values to NaN.
+    Everything but the name may be missing: leave it out, or set single values to NaN. What was left out is all NaN
+    afterwards, so that every array has its T frames (the axes _T, _K, _J may be 0 only in what is passed in).
     """
 
     source: str
@@ -59,31 +60,31 @@ class Record:
     """Of the body model that `betas` belong to."""
     split: str = ""
 
-    bbox: Float[Array, "T 4"] = field(default_factory=lambda: np.empty((0, 4)))
+    bbox: Float[Array, "_T 4"] = field(default_factory=lambda: np.empty((0, 4)))
     """x0, y0, x1, y1 [px]; NaN where unknown."""
     keypoints_set: str = "smpl24"
-    keypoints_2d: Float[Array, "T K 2"] = field(default_factory=lambda: np.empty((0, 0, 2)))
+    keypoints_2d: Float[Array, "_T _K 2"] = field(default_factory=lambda: np.empty((0, 0, 2)))
     """[px], NaN where unknown."""
-    confidence: Float[Array, "T K"] = field(default_factory=lambda: np.empty((0, 0)))
+    confidence: Float[Array, "_T _K"] = field(default_factory=lambda: np.empty((0, 0)))
     """Of each keypoint, in [0, 1]; 0 where unknown."""
     joints_set: str = "smpl24"
-    joints_3d: Float[Array, "T J 3"] = field(default_factory=lambda: np.empty((0, 0, 3)))
+    joints_3d: Float[Array, "_T _J 3"] = field(default_factory=lambda: np.empty((0, 0, 3)))
     """Camera axes [m], NaN where unknown; in the camera's frame if `joints_absolute`, else only up to a translation."""
     joints_absolute: bool = True
     smpl_frame: str = "camera"
     """"camera", or "world" (Z up) for motions without a camera: which frame root and translation are in."""
-    global_orient: Float[Array, "T 3"] = field(default_factory=lambda: np.empty((0, 3)))
+    global_orient: Float[Array, "_T 3"] = field(default_factory=lambda: np.empty((0, 3)))
     """Axis-angle [rad]."""
-    body_pose: Float[Array, "T 23 3"] = field(default_factory=lambda: np.empty((0, 23, 3)))
+    body_pose: Float[Array, "_T 23 3"] = field(default_factory=lambda: np.empty((0, 23, 3)))
     """Axis-angle of joints 1-23 relative to their parents [rad]."""
-    betas: Float[Array, "T 10"] = field(default_factory=lambda: np.empty((0, 10)))
-    transl: Float[Array, "T 3"] = field(default_factory=lambda: np.empty((0, 3)))
+    betas: Float[Array, "_T 10"] = field(default_factory=lambda: np.empty((0, 10)))
+    transl: Float[Array, "_T 3"] = field(default_factory=lambda: np.empty((0, 3)))
     """SMPL's translation [m]: the pelvis is at transl + J0(betas). NaN where it cannot be known without the body."""
-    K: Float[Array, "T 3 3"] = field(default_factory=lambda: np.empty((0, 3, 3)))
+    K: Float[Array, "_T 3 3"] = field(default_factory=lambda: np.empty((0, 3, 3)))
     """Intrinsics [px]."""
-    T_camera_world: Float[Array, "T 4 4"] = field(default_factory=lambda: np.empty((0, 4, 4)))
+    T_camera_world: Float[Array, "_T 4 4"] = field(default_factory=lambda: np.empty((0, 4, 4)))
     """x_camera = T_camera_world @ x_world [m]."""
-    features: Float[Array, "T F"] = field(default_factory=lambda: np.empty((0, 0)))
+    features: Float[Array, "_T F"] = field(default_factory=lambda: np.empty((0, 0)))
     """Image features that came with the data (VIBE's databases); F = 0 otherwise."""
 
     def __post_init__(self) -> None:
