@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 from synth.geometry.triangles import fragments
 from synth.labels.keypoints import project_points, to_camera
 from synth.shards.read import ShardReader
-from synth.types import BodyModel
 
 Array = np.ndarray
 
@@ -57,10 +56,10 @@ def triangles_of(quads: Int[Array, "F 4"]) -> tuple[Int[Array, "N 3"], Int[Array
     return triangles, np.concatenate([np.arange(len(quads)), four])
 
 
-def scene_of(reader: ShardReader, body: BodyModel) -> Scene:
-    """Read body and garments of a clip as one mesh."""
-    vertices, faces = [reader.clip("vertices_world").astype(np.float64)], [body.faces]
-    parts, garments, count = [body.face_parts], [np.zeros(len(body.faces), np.uint8)], len(body.v_template)
+def scene_of(reader: ShardReader, body_faces: Int[Array, "F 3"], body_parts: UInt8[Array, " F"]) -> Scene:
+    """Read body and garments of a clip as one mesh; the body's triangles and their parts are given."""
+    vertices, faces = [reader.clip("vertices_world").astype(np.float64)], [body_faces]
+    parts, garments, count = [body_parts], [np.zeros(len(body_faces), np.uint8)], reader.layout.vertices
     for index, (name, _, _) in enumerate(reader.layout.garments):
         triangles, face = triangles_of(reader.clip(f"garments/{name}/faces").astype(np.int64))
         faces.append(triangles + count)
@@ -76,9 +75,17 @@ def scene_of(reader: ShardReader, body: BodyModel) -> Scene:
     )
 
 
-def draw(scene: Scene, pose: Float[Array, "T 4 4"], K: Float[Array, "3 3"], t: int, width: int, height: int) -> Drawn:
-    """Draw frame t; flow is where the surface point of each pixel's centre goes in the next frame."""
-    after = min(t + 1, len(pose) - 1)
+def draw(
+    scene: Scene,
+    pose: Float[Array, "T 4 4"],
+    K: Float[Array, "3 3"],
+    t: int,
+    width: int,
+    height: int,
+    other: int | None = None,
+) -> Drawn:
+    """Draw frame t; flow is where the surface point of each pixel's centre is in frame `other` (default: the next)."""
+    after = min(t + 1, len(pose) - 1) if other is None else other
     vertices = to_camera(scene.vertices_world[t], pose[t])
     seen = fragments(vertices, scene.faces, K, width, height, scene.closed)
     a, b, c = scene.faces[seen.face].T

@@ -71,11 +71,11 @@ def check_pixels(
     findings: Findings,
 ) -> None:
     """Compare label maps and pictures with the stored meshes, in every view whose camera is sound."""
-    scene = scene_of(reader, body)
+    scene = scene_of(reader, body.faces, body.face_parts)
     tallies: dict[int, Tally] = {}
     seen: dict[int, SeenCheck] = {}
     for view in np.flatnonzero(sound).tolist():
-        skin = scene.vertices_world[:, : len(body.v_template)]
+        skin = scene.vertices_world[:, : reader.layout.vertices]
         check = SeenCheck(reader, body, view, skin, joints_world)
         try:
             tallies[view], seen[view] = _tally(reader, scene, view, check), check

@@ -1,0 +1,1 @@
+"""A viewer in the browser: pictures beside the 3D scene, served to this machine only."""
