@@ -16,7 +16,9 @@ __all__ = ["main", "train"]
 COMMANDS = {
     "extract": "Store frozen features beside the shards.",
     "evaluate": "Measure a checkpoint on shards.",
+    "predict": "Recover a motion from a video, pictures or a shard.",
     "info": "Options, parameters and receptive field of a model.",
+    "check": "Read a real data set, say what it holds, draw samples.",
 }
 """Commands in `train/commands/`, beside `data` and one for each model."""
 

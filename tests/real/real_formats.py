@@ -42,9 +42,9 @@ ORDERS = {
     "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
     "openpose18": "nose mid_shoulder right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
     "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear",
-    "openpose25": "nose mid_shoulder right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist mid_hip "
-    "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear left_big_toe "
-    "left_small_toe left_heel right_big_toe right_small_toe right_heel",
+    "openpose25": "nose mid_shoulder right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+    "mid_hip right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear "
+    "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel",
     "smpl": "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot "
     "right_foot neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist "
     "right_wrist left_hand right_hand",
