@@ -68,6 +68,11 @@ class BodyLayer(nn.Module):
         """V."""
         return self._of("v_template").shape[1]
 
+    @property
+    def triangles(self) -> Int[np.ndarray, "F 3"]:
+        """The faces, counter-clockwise from outside."""
+        return self._of("faces").cpu().numpy()
+
     def rest(self, betas: Float[Tensor, "N 10"], gender: Int[Tensor, " N"]) -> Float[Tensor, "N 24 3"]:
         """Joints of the shaped body in the rest pose (T-pose), SMPL's own frame [m]."""
         components = self._of("joint_shapedirs")[..., : betas.shape[-1]]

@@ -18,8 +18,6 @@ _SMOKE: dict[str, dict[str, Any]] = {
     "tar": {"backbone": "resnet-tiny", "width": 64, "local": 3, "state": 16, "markers": 26, "window": 3},
     "vibe": {**_TINY, "gru_hidden": 64, "gru_layers": 1, "window": 4},
     "tcmr": {**_TINY, "gru_hidden": 64, "gru_layers": 1, "attention": 32, "window": 4},
-    "hpof": {**_TINY, "channels": 64, "blocks": 1, "window": 4, "flow_size": 32},
-    "spsnet": {**_TINY, "window": 4, "mask_size": 32},
     "smoothnet": {"hidden": 64, "inner": 32, "window": 4},
 }
 _SMALL: dict[str, dict[str, Any]] = {"hmr": {"window": 4}, "mviper": {"window": 8}}
@@ -31,6 +29,11 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {"steps": 20_000, "batch": 16, "lr": 1e-4, "save_every": 500},
     "smoke": {"steps": 60, "batch": 4, "lr": 1e-3, "log_every": 10, "save_every": 30},
+}
+_SMOKE_SETTINGS: dict[str, dict[str, Any]] = {
+    # these two draw meshes in every step
+    "hpof": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8},
+    "spsnet": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8},
 }
 _PAPER_SETTINGS: dict[str, dict[str, Any]] = {
     "hmr": {"lr": 1e-5, "batch": 64},
@@ -58,7 +61,8 @@ def settings_options(preset: str, model: str) -> Mapping[str, Any]:
         SynthError: there is no such preset.
     """
     _check(preset)
-    return _SETTINGS[preset] | (_PAPER_SETTINGS.get(model, {}) if preset == "paper" else {})
+    own = {"paper": _PAPER_SETTINGS, "smoke": _SMOKE_SETTINGS}.get(preset, {})
+    return _SETTINGS[preset] | own.get(model, {})
 
 
 def _check(preset: str) -> None:
