@@ -16,7 +16,7 @@ away from the camera. With `perspective` depth is planar z and attributes are in
 as under a weak-perspective camera, linearly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float, Int
@@ -36,24 +36,34 @@ class Topology:
     faces: Int[Tensor, "F 3"]
     edges: Int[Tensor, "E 4"]
     """First and second vertex, the third vertex of one adjoining face, that of the other (-1 at a border)."""
+    neighbours: Int[Tensor, "E 2"]
+    """The two faces; at a border the same one twice."""
+    opposed: Int[Tensor, " E"]
+    """1 where the two faces run along the edge in opposite directions, -1 where in the same, 0 at a border."""
 
     @staticmethod
     def of(faces: Int[Tensor, "F 3"]) -> "Topology":
         """Find the edges. One that more than two faces share is treated as a border of each of them."""
         sides = torch.cat([faces[:, [0, 1, 2]], faces[:, [1, 2, 0]], faces[:, [2, 0, 1]]])
+        owner = torch.arange(len(faces), device=faces.device).repeat(3)
         low, high = sides[:, :2].amin(1), sides[:, :2].amax(1)
         _, edge, count = torch.unique(low * (int(faces.max()) + 1) + high, return_inverse=True, return_counts=True)
         order = torch.argsort(edge, stable=True)
-        sides, shared = sides[order], count[edge[order]]
-        inner = sides[shared == 2].reshape(-1, 2, 3)
-        inner = torch.cat([inner[:, 0], inner[:, 1, 2:]], dim=1)
-        border = sides[shared != 2]
-        border = torch.cat([border, border.new_full((len(border), 1), -1)], dim=1)
-        return Topology(faces=faces, edges=torch.cat([inner, border]))
+        sides, owner, shared = sides[order], owner[order], count[edge[order]]
+        pairs, two = sides[shared == 2].reshape(-1, 2, 3), owner[shared == 2].reshape(-1, 2)
+        inner = torch.cat([pairs[:, 0], pairs[:, 1, 2:]], dim=1)
+        opposed = torch.where(pairs[:, 0, 0] == pairs[:, 1, 1], 1, -1)
+        border, one = sides[shared != 2], owner[shared != 2]
+        return Topology(
+            faces=faces,
+            edges=torch.cat([inner, torch.cat([border, torch.full_like(border[:, :1], -1)], dim=1)]),
+            neighbours=torch.cat([two, one[:, None].expand(-1, 2)]),
+            opposed=torch.cat([opposed, torch.zeros_like(one)]),
+        )
 
     def to(self, device: torch.device | str) -> "Topology":
         """The same on another device."""
-        return Topology(faces=self.faces.to(device), edges=self.edges.to(device))
+        return Topology(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,10 +105,10 @@ def rasterize(
         raise ValueError(f"height, width: expected positive numbers, got {height}, {width}")
     batch, (F, _) = len(vertices_screen), faces.shape
     with torch.no_grad():
-        triangles = vertices_screen.detach().double()[:, faces].reshape(batch * F, 3, 3)
+        triangles = vertices_screen.detach()[:, faces].reshape(batch * F, 3, 3)
         buffer = torch.full((batch * height * width,), _NOTHING, dtype=torch.int64, device=faces.device)
         for ids, low, extent in _boxes(triangles, height, width):
-            _draw(buffer, triangles, ids, low, extent, F, height, width, perspective)
+            _draw(buffer, triangles[ids].double(), ids, low, extent, F, height, width, perspective)
         seen = buffer != _NOTHING
         pixel = seen.nonzero()[:, 0]
         face = torch.where(seen, buffer & 0xFFFFFFFF, -1)
@@ -145,7 +155,7 @@ def antialias(
     """
     batch, height, width, channels = picture.shape
     flat, depth = picture.reshape(-1, channels), fragments.depth.reshape(-1)
-    samples, edges = _silhouettes(vertices_screen.detach().double(), topology.edges)
+    samples, edges = _silhouettes(vertices_screen.detach(), topology)
     corners = vertices_screen[samples[:, None], edges[:, :3]]
     blended = flat
     for axis in (0, 1):  # 0: steep edges, pairs within a row; 1: flat edges, pairs within a column
@@ -181,14 +191,12 @@ def render(
 
 def _boxes(triangles: Tensor, height: int, width: int) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Faces whose bounding box holds a pixel's centre: index, first column and row, columns and rows; in chunks."""
-    limit = torch.tensor([width, height], device=triangles.device)
-    low = (triangles[..., :2].amin(1) - 0.5).ceil().clamp(min=0)
-    high = torch.minimum((triangles[..., :2].amax(1) - 0.5).floor(), limit - 1.0)
-    u, v = triangles[:, 1, :2] - triangles[:, 0, :2], triangles[:, 2, :2] - triangles[:, 0, :2]
-    area = (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]).abs()
-    drawn = (
-        (high >= low).all(1) & (triangles[..., 2] > 1e-6).all(1) & (area > 1e-9) & triangles.isfinite().all(2).all(1)
-    )
+    x, y, z = (triangles[..., i].T.contiguous() for i in range(3))
+    low = torch.stack([c.amin(0) for c in (x, y)], dim=1).double().sub_(0.5).ceil_().clamp_(min=0)
+    high = torch.stack([c.amax(0) for c in (x, y)], dim=1).double().sub_(0.5).floor_()
+    high = torch.minimum(high, torch.tensor([width - 1.0, height - 1.0], dtype=high.dtype, device=high.device))
+    # What is not a number compares as false.
+    drawn = (high[:, 0] >= low[:, 0]) & (high[:, 1] >= low[:, 1]) & (z.amin(0) > 1e-6) & (z.amax(0) < torch.inf)
     ids = drawn.nonzero()[:, 0]
     low, extent = low[ids].long(), (high[ids] - low[ids]).long() + 1
     total = extent.prod(1).cumsum(0)
@@ -216,11 +224,19 @@ def _draw(
     within = torch.arange(len(owner), device=ids.device) - (count.cumsum(0) - count)[owner]
     wide = extent[owner, 0]
     x, y = low[owner, 0] + within % wide, low[owner, 1] + within // wide
-    corners = triangles[ids][owner]
-    weights = _plane_weights(corners, torch.stack([x, y], dim=1) + 0.5)
+    # Barycentric coordinates are linear on the screen: of the second and third, the slopes from the first corner on.
+    a, u, v = triangles[:, 0, :2], triangles[:, 1, :2] - triangles[:, 0, :2], triangles[:, 2, :2] - triangles[:, 0, :2]
+    area = _cross(u, v)
+    slopes = torch.stack([v[:, 1], -v[:, 0], -u[:, 1], u[:, 0], a[:, 0], a[:, 1]], dim=1)
+    slopes[:, :4] /= torch.where(area.abs() > 1e-9, area, torch.nan)[:, None]
+    second_x, second_y, third_x, third_y, left, top = slopes[owner].T.contiguous()
+    right, down = x + (0.5 - left), y + (0.5 - top)
+    second, third = second_x * right + second_y * down, third_x * right + third_y * down
     # A shared edge belongs to both neighbours, so that rounding opens no gap between them.
-    inside = (weights >= -1e-9).all(1).nonzero()[:, 0]
-    weights, z, owner = weights[inside], corners[inside, :, 2], owner[inside]
+    inside = ((second >= -1e-9) & (third >= -1e-9) & (second + third <= 1 + 1e-9)).nonzero()[:, 0]
+    second, third, owner = second[inside], third[inside], owner[inside]
+    z = triangles[owner, :, 2]
+    weights = torch.stack([1 - second - third, second, third], dim=1)
     depth = 1 / (weights / z).sum(1) if perspective else (weights * z).sum(1)
     face = ids[owner]
     pixel = (face // faces * height + y[inside]) * width + x[inside]
@@ -255,15 +271,18 @@ def _cross(u: Tensor, v: Tensor) -> Tensor:
     return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
 
 
-def _silhouettes(vertices: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+def _silhouettes(vertices: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
     """Edges with both faces on the same side on the screen, or with only one face: sample and edge of each."""
-    a, b, c, d = (vertices[:, edges[:, i]] for i in range(4))
-    along = (b - a)[..., :2]
-    one, other = _cross(along, (c - a)[..., :2]), _cross(along, (d - a)[..., :2])
-    front = torch.stack([a, b, c])[..., 2].amin(0) > 1e-6
-    outline = ((edges[:, 3] < 0) | (one * other > 0)) & (one != 0) & front
-    samples, index = outline.nonzero(as_tuple=True)
-    return samples, edges[index]
+    xy = vertices[..., :2].contiguous()
+    a, b, c = (xy[:, topology.faces[:, i]] for i in range(3))
+    turn = _cross(b - a, c - a).sign_()
+    one, other = (turn[:, topology.neighbours[:, i]] for i in range(2))
+    samples, index = ((one * other * topology.opposed < 0) | ((topology.opposed == 0) & (one != 0))).nonzero(
+        as_tuple=True
+    )
+    edges = topology.edges[index]
+    front = (vertices[samples[:, None], edges[:, :3], 2] > 1e-6).all(1).nonzero()[:, 0]
+    return samples[front], edges[front]
 
 
 def _of_axis(corners: Tensor, axis: int) -> Tensor:

@@ -72,6 +72,13 @@ def test_edges_of_a_closed_mesh_have_two_faces_and_those_of_a_square_one(bodies:
     assert (len(own), int((own[:, 3] < 0).sum())) == (5, 4)
 
 
+def test_outlines_do_not_depend_on_which_way_round_the_faces_run(bodies: Bodies) -> None:
+    faces = bodies.topology.faces.clone()
+    faces[::3] = faces[::3].flip(1)
+    pictures = [render(bodies.screen, t, bodies.colours, SIZE, SIZE)[1] for t in (bodies.topology, Topology.of(faces))]
+    assert (pictures[0] - pictures[1]).abs().max().item() < 1e-9
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.floats(3.0, 9.0), st.floats(12.0, 20.0), st.floats(3.0, 9.0), st.floats(12.0, 20.0))
 def test_coverage_of_a_square_is_its_area_in_each_pixel(left: float, right: float, top: float, bottom: float) -> None:
