@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": ("synth.cli.shards", "Check every label of every shard against its pixels."),
     "info": ("synth.cli.shards", "Say what a folder of shards holds."),
     "sheet": ("synth.cli.shards", "Draw a contact sheet with the labels laid over the pictures."),
+    "view": ("synth.cli.view", "Look at shards in the browser: pictures beside the 3D scene."),
     "export": ("synth.cli.export", "Write shards as bedlam, surreal, vibe, spin, coco, webdataset or video."),
     "body": ("synth.cli.body", "Build the free body, look at body models."),
     "motion": ("synth.cli.motion", "List motions, fit mocap to the body."),

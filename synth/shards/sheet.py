@@ -14,7 +14,16 @@ from synth.shards.read import ShardReader
 
 Array = np.ndarray
 
-__all__ = ["COLUMNS", "draw_sheet", "flow_colours", "part_colours"]
+__all__ = [
+    "COLUMNS",
+    "depth_colours",
+    "draw_sheet",
+    "flow_colours",
+    "garment_colours",
+    "normal_colours",
+    "part_colours",
+    "with_joints",
+]
 
 COLUMNS = ("picture", "joints", "parts", "garments", "depth [m]", "normals", "flow [px]")
 _BACK, _TEXT, _FAINT = (24, 26, 30), (232, 232, 232), (150, 154, 160)
@@ -73,11 +82,11 @@ def _block(reader: ShardReader, entry: Entry, views: int, t: int) -> _Block:
         rows.append(
             [
                 maps["rgb"],
-                _joints(maps["rgb"], maps["keypoints_2d"], maps["visibility"], maps["bbox"]),
+                with_joints(maps["rgb"], maps["keypoints_2d"], maps["visibility"], maps["bbox"]),
                 _over(maps["rgb"], part_colours()[maps["parts"]], shown),
-                _over(maps["rgb"], _garment_colours()[maps["garments"] % 8], maps["garments"] > 0),
-                _ramp(maps["depth"], shown),
-                _normals(maps["normal"], shown),
+                _over(maps["rgb"], garment_colours()[maps["garments"] % 8], maps["garments"] > 0),
+                depth_colours(maps["depth"], shown),
+                normal_colours(maps["normal"], shown),
                 flow_colours(maps["flow"], shown),
             ]
         )
@@ -94,7 +103,8 @@ def part_colours() -> UInt8[Array, "25 3"]:
     return (_hsv(hue, np.full(25, 0.65), value) * 255).astype(np.uint8)
 
 
-def _garment_colours() -> UInt8[Array, "8 3"]:
+def garment_colours() -> UInt8[Array, "8 3"]:
+    """A colour for each garment, from 1; they repeat after seven."""
     return (_hsv(np.arange(8) * 0.38 % 1.0, np.full(8, 0.75), np.full(8, 0.95)) * 255).astype(np.uint8)
 
 
@@ -114,7 +124,7 @@ def flow_colours(flow: Float[Array, "H W 2"], shown: Bool[Array, "H W"]) -> UInt
     return np.where(shown[..., None], colours * 255, 26).astype(np.uint8)
 
 
-def _ramp(depth: Float[Array, "H W"], shown: Bool[Array, "H W"]) -> UInt8[Array, "H W 3"]:
+def depth_colours(depth: Float[Array, "H W"], shown: Bool[Array, "H W"]) -> UInt8[Array, "H W 3"]:
     """Depth as a ramp from yellow (near) to blue (far), over the person's own range."""
     low, high = (float(depth[shown].min()), float(depth[shown].max())) if shown.any() else (0.0, 1.0)
     share = np.clip((depth - low) / max(high - low, 1e-6), 0, 1)
@@ -123,7 +133,7 @@ def _ramp(depth: Float[Array, "H W"], shown: Bool[Array, "H W"]) -> UInt8[Array,
     return np.where(shown[..., None], colours, 26).astype(np.uint8)
 
 
-def _normals(normal: Float[Array, "H W 3"], shown: Bool[Array, "H W"]) -> UInt8[Array, "H W 3"]:
+def normal_colours(normal: Float[Array, "H W 3"], shown: Bool[Array, "H W"]) -> UInt8[Array, "H W 3"]:
     """Normals in the usual colours: red to the right, green up, blue towards the camera."""
     return np.where(shown[..., None], (normal * [0.5, -0.5, -0.5] + 0.5) * 255, 26).astype(np.uint8)
 
@@ -134,7 +144,7 @@ def _over(rgb: UInt8[Array, "H W 3"], colours: UInt8[Array, "H W 3"], where: Boo
     return np.where(where[..., None], 0.25 * rgb + 0.75 * colours, grey).astype(np.uint8)
 
 
-def _joints(
+def with_joints(
     rgb: Array, points: Float[Array, "24 2"], visibility: UInt8[Array, " 24"], bbox: Float[Array, " 4"]
 ) -> Array:
     """Skeleton and box over the picture: left orange, right blue; hollow joints are hidden."""
