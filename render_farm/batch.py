@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from render_farm import certificates
-from render_farm.cluster import Farm, security
+from render_farm.cluster import Farm, page, security
 from synth.errors import SynthError
 
 __all__ = ["SYSTEMS", "batch", "batch_cluster"]
@@ -62,8 +62,16 @@ def batch_cluster(system: str, device: str, options: dict[str, Any], keys: Path)
         "protocol": "tls",
         "security": security(keys),
         "death_timeout": 120,
-        "worker_extra_args": ["--resources", "GPU=1" if cards else "CPU=1", "--memory-limit", "0", "--no-dashboard"],
-        "scheduler_options": {"dashboard": False},
+        "worker_extra_args": [
+            "--resources",
+            "GPU=1" if cards else "CPU=1",
+            "--memory-limit",
+            "0",
+            "--no-dashboard",
+            "--dashboard-address",
+            "127.0.0.1:0",
+        ],
+        "scheduler_options": page(),
         "job_script_prologue": ["export OMP_NUM_THREADS=1"],
     }
     if system == "htcondor":

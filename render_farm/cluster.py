@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": "60s",
     "distributed.comm.timeouts.connect": "30s",
     "distributed.comm.timeouts.tcp": "30s",  # below 15 s nannies do not start
+    "distributed.admin.low-level-log-length": 10,  # otherwise the last 1,000 messages, specs and all, are kept
     "distributed.worker.memory.target": False,  # jobs are processes of their own, with limits of their own
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -55,6 +56,11 @@ def gpus() -> list[str]:
         return []
     done = subprocess.run([command, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, check=False)
     return done.stdout.decode().split() if done.returncode == 0 else []
+
+
+def page(dashboard: bool = False) -> dict[str, Any]:
+    """Options for a scheduler's or worker's pages: on this machine only, at a free port unless asked for."""
+    return {"dashboard": dashboard, "dashboard_address": f"127.0.0.1:{8787 if dashboard else 0}"}
 
 
 def slots(jobs: int, device: str) -> list[dict[str, Any]]:
@@ -109,13 +115,13 @@ class Farm:
         self._cluster = None
 
 
-def local(jobs: int, device: str) -> Farm:
+def local(jobs: int, device: str, dashboard: bool = False) -> Farm:
     """This machine: a scheduler in this process, one worker process a slot."""
 
     def start() -> SpecCluster:
-        nanny = {"host": "127.0.0.1", "dashboard": False}
+        nanny = {"host": "127.0.0.1", **page()}
         return SpecCluster(
-            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, **page(dashboard)}},
             workers={
                 index: {"cls": Nanny, "options": nanny | options} for index, options in enumerate(slots(jobs, device))
             },
@@ -145,7 +151,7 @@ def open_farm(name: str, device: str, options: dict[str, Any]) -> Farm:
         SynthError: the name is unknown, or something that it needs is missing.
     """
     if name == "local":
-        return local(options.get("jobs") or os.cpu_count() or 1, device)
+        return local(options.get("jobs") or os.cpu_count() or 1, device, bool(options.get("dashboard")))
     if name.startswith(("tcp://", "tls://")):
         return at(name, options.get("certs"))
     if name == "ssh":

@@ -21,7 +21,7 @@ from distributed import Client, Future
 from distributed.comm.core import CommClosedError
 
 from render_farm import records
-from render_farm.job import Limits, Order, Outcome, perform, version
+from render_farm.job import Limits, Order, Outcome, perform, perform_all, version
 from render_farm.plan import Job
 from render_farm.records import DriverReport, Failure
 from render_farm.store import Store
@@ -60,7 +60,9 @@ class Options:
     two_stages: bool = False
     """Simulate on CPUs first, then render on GPUs."""
     window: int = 3
-    """Jobs handed out for each slot."""
+    """Bundles handed out for each slot."""
+    bundle: int = 1
+    """Jobs handed out together, done one after the other: more than one only if jobs take less than seconds."""
     patience: float = 600.0
     """How long a lost scheduler or store is waited for [s]."""
     replace: Callable[[Job], Job | None] | None = None
@@ -89,6 +91,13 @@ class Task:
     job: Job
     stage: str
     attempt: int = 1
+
+
+@dataclass(slots=True)
+class Bundle:
+    """Tasks handed out together."""
+
+    tasks: list[Task]
     future: Any = None
 
 
@@ -116,10 +125,10 @@ class Driver:
         self._store, self._farm, self._options, self._watch = store, farm, options, watch
         self._jobs: Iterator[Job] = iter(jobs)
         self._later: list[tuple[float, int, Task]] = []
-        self._running: dict[str, Task] = {}
+        self._running: dict[str, Bundle] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._serial = 0
-        self._lost_since = self._reported = self._asked = 0.0
+        self._lost_since = self._reported = self._asked = self._probed = 0.0
         self._resources: Counter[str] = Counter()
         name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self.report = DriverReport(driver=name, cluster=farm.name, plan=plan, started=time.time())
@@ -201,7 +210,7 @@ class Driver:
             return
         room = self._options.window * max(1, self.report.slots) - len(self._running)
         batches: dict[str, list[Task]] = {}
-        for _ in range(max(0, room)):
+        for _ in range(max(0, room) * self._options.bundle):
             task = self._next()
             if task is None:
                 break
@@ -210,15 +219,17 @@ class Driver:
             self._submit(client, tasks, resource)
 
     def _submit(self, client: Client, tasks: list[Task], resource: str) -> None:
+        size = self._options.bundle
+        bundles = [Bundle(tasks[start : start + size]) for start in range(0, len(tasks), size)]
         keys = []
-        for task in tasks:
+        for bundle in bundles:
             self._serial += 1
-            keys.append(f"{task.stage}-{task.job.clip_id}-{self.report.driver}-{self._serial}")
-            self._running[keys[-1]] = task  # before it is sent, so that it is not lost with the connection
-        orders = [self._order(task) for task in tasks]
-        futures = client.map(self._options.perform, orders, key=keys, resources={resource: 1}, pure=False)
-        for task, future in zip(tasks, futures, strict=True):
-            task.future = future
+            keys.append(f"{bundle.tasks[0].stage}-{bundle.tasks[0].job.clip_id}-{self.report.driver}-{self._serial}")
+            self._running[keys[-1]] = bundle  # before it is sent, so that it is not lost with the connection
+        orders = [[self._order(task) for task in bundle.tasks] for bundle in bundles]
+        how = {"one": self._options.perform, "resources": {resource: 1}, "pure": False}
+        for bundle, future in zip(bundles, client.map(perform_all, orders, key=keys, **how), strict=True):
+            bundle.future = future
             future.add_done_callback(lambda done: self._ended.put(done.key))
 
     def _order(self, task: Task) -> str:
@@ -230,6 +241,7 @@ class Driver:
             stage=task.stage,
             device=self._options.device,
             limits=self._options.limits,
+            patience=self._options.patience / 2,
             version=version(),
         ).to_json()
 
@@ -244,32 +256,30 @@ class Driver:
 
     def _outcomes(self, client: Client, keys: list[str]) -> Iterator[tuple[Outcome, Task]]:
         """How the tasks behind these keys ended; each is settled or queued again."""
-        finished: list[tuple[Task, Future]] = []
+        finished: list[Future] = []
         for key in keys:
-            task = self._running.get(key)
-            if task is None:  # of an earlier connection
+            bundle = self._running.get(key)
+            if bundle is None:  # of an earlier connection
                 continue
-            status = task.future.status
+            status = bundle.future.status
             if status == "finished":
-                finished.append((task, task.future))
+                finished.append(bundle.future)
             elif status == "error":
-                del self._running[key]
-                yield self._lost(task), task
+                error = bundle.future.exception()
+                for task in self._running.pop(key).tasks:
+                    yield self._lost(task, error), task
             elif client.status != "running":
                 raise DisconnectedError(f"its jobs are {status}")
             else:
-                del self._running[key]
-                self._again(task, 0.0)
-        results = client.gather([future for _, future in finished])
-        for (task, future), text in zip(finished, results, strict=True):  # pyright: ignore[reportArgumentType]
-            del self._running[future.key]
-            yield Outcome(**json.loads(text)), task
-        for task, _ in finished:
-            task.future = None  # lets the scheduler forget it
+                for task in self._running.pop(key).tasks:
+                    self._again(task, 0.0)
+        results: Any = client.gather(finished)
+        for future, texts in zip(finished, results, strict=True):
+            tasks = self._running.pop(str(future.key)).tasks
+            yield from ((Outcome(**json.loads(text)), task) for text, task in zip(texts, tasks, strict=True))
 
-    def _lost(self, task: Task) -> Outcome:
+    def _lost(self, task: Task, error: BaseException) -> Outcome:
         """A task that the scheduler gave up: its worker died."""
-        error = task.future.exception()
         reason = f"its worker was lost ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
         failure = Failure(
             clip_id=task.job.clip_id,
@@ -286,7 +296,6 @@ class Driver:
     def _settle(self, outcome: Outcome, task: Task) -> None:
         """Take in how a task ended."""
         self.summary.slot_seconds += outcome.seconds
-        task.future = None
         if outcome.kind in ("done", "present"):
             self.summary.counts[outcome.kind] += 1
             self.summary.images += task.job.cost.images if outcome.kind == "done" else 0
@@ -334,8 +343,9 @@ class Driver:
 
     def _take_back(self) -> None:
         """The scheduler is gone: everything that it had is handed out again. The store knows what was finished."""
-        for task in self._running.values():
-            self._again(task, 0.0)
+        for bundle in self._running.values():
+            for task in bundle.tasks:
+                self._again(task, 0.0)
         self._running.clear()
         self._resources.clear()
 
@@ -379,10 +389,17 @@ class Driver:
             return
         self._reported = time.monotonic()
         report, summary = self.report, self.summary
-        report.running = [task.job.clip_id for task in self._running.values()][: 4 * max(1, report.slots)]
+        report.running = [bundle.tasks[0].job.clip_id for bundle in self._running.values()][: 4 * max(1, report.slots)]
         report.done, report.images, report.rerun = summary.counts["done"], summary.images, summary.rerun
         report.slot_seconds = round(summary.slot_seconds, 1)
         report.point()
-        with contextlib.suppress(OSError):
+        try:
             report.write(self._store)
+            if time.monotonic() - self._probed > 15.0:
+                self._store.probe()  # jobs that wait for room do not say so
+                self._probed = time.monotonic()
+        except OSError as error:
+            if not self._lost_since:
+                self._lost_since = time.monotonic()
+                self._say(f"the store fails: {error.strerror or error}")
         self._watch(report, "")

@@ -17,7 +17,7 @@ from typing import Any
 from distributed import Scheduler, SpecCluster
 
 from render_farm import certificates
-from render_farm.cluster import Farm, security
+from render_farm.cluster import Farm, page, security
 from synth.errors import SynthError
 
 __all__ = ["over_ssh", "remote_command"]
@@ -32,7 +32,7 @@ class SshWorkers:
     """A scheduler in this process and its workers' ssh connections."""
 
     def __init__(self, hosts: Sequence[str], address: str, keys: Path, command: str, ssh: Sequence[str]) -> None:
-        options = {"host": address, "port": 0, "protocol": "tls", "security": security(keys), "dashboard": False}
+        options = {"host": address, "port": 0, "protocol": "tls", "security": security(keys), **page()}
         self.cluster = SpecCluster(
             scheduler={"cls": Scheduler, "options": options}, workers={}, security=security(keys), silence_logs=False
         )

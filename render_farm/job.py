@@ -4,6 +4,7 @@ Orders and outcomes travel as JSON text. A process that crashes, hangs or eats m
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -47,6 +48,8 @@ class Order:
     """"render" (all of it, from a cached simulation if there is one) or "simulate"."""
     device: str = "auto"
     limits: Limits = field(default_factory=Limits)
+    patience: float = 300.0
+    """How long a finished shard waits for a store that fails [s], before the work is thrown away."""
     version: str = ""
     """Of the code that made the order."""
 
@@ -75,13 +78,14 @@ class Outcome:
     """Of the slot's time [s]."""
 
 
+@functools.cache
 def version() -> str:
     """The code's version: orders and nodes must agree on it."""
     return " ".join(f"{name} {metadata.version(name)}" for name in ("raiment", "bpy"))
 
 
 def perform(text: str) -> str:
-    """Do an order; this is what the scheduler calls on a node.
+    """Do an order.
 
     Args:
         text: An `Order` as JSON.
@@ -98,6 +102,11 @@ def perform(text: str) -> str:
         kind, reason = "storage", f"{error.strerror or error} ({error.filename or order.store})"
     seconds = round(time.monotonic() - clock, 3)
     return json.dumps(asdict(Outcome(clip_id=order.clip_id, kind=kind, host=host, reason=reason, seconds=seconds)))
+
+
+def perform_all(texts: list[str], one: Callable[[str], str] = perform) -> list[str]:
+    """Do several orders, one after the other; this is what the scheduler calls on a node."""
+    return [one(text) for text in texts]
 
 
 def _note(order: Order, reason: str, host: str, seconds: float) -> None:
@@ -150,7 +159,7 @@ def _run(order: Order, store: Store, folder: Path, claim: Claim) -> tuple[str, s
         store.write(f"rejected/{order.clip_id}.json", json.dumps({"reasons": ending.event.reasons}))
         return "rejected", "; ".join(ending.event.reasons)
     if ending.event.kind == "done":
-        ours = store.commit(folder / f"{order.clip_id}.h5", order.clip_id)
+        ours = _commit(store, folder / f"{order.clip_id}.h5", order)
         return ("done", "") if ours else ("present", "another process was faster")
     printed = _tail(log, start)
     reason = _reason(order, ending, printed)
@@ -158,6 +167,18 @@ def _run(order: Order, store: Store, folder: Path, claim: Claim) -> tuple[str, s
         return "storage", reason
     store.probe()  # raises if it is the store's fault
     return "failed", reason
+
+
+def _commit(store: Store, shard: Path, order: Order) -> bool:
+    """Commit; a finished shard waits for a store that is full or gone, since it may hold hours of work."""
+    deadline = time.monotonic() + order.patience
+    while True:
+        try:
+            return store.commit(shard, order.clip_id)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1.0)
 
 
 def _reason(order: Order, ending: Ending, printed: str) -> str:

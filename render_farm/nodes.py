@@ -6,11 +6,10 @@ import logging
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from distributed import Nanny, Scheduler
 
-from render_farm.cluster import LOOPBACK, at, configure, security, slots
+from render_farm.cluster import LOOPBACK, at, configure, page, security, slots
 from synth.errors import SynthError
 
 __all__ = ["run_scheduler", "run_worker"]
@@ -38,9 +37,10 @@ def run_worker(address: str, jobs: int, device: str, keys: Path | None, until_eo
 
 
 async def _scheduler(host: str, port: int, keys: Path | None, dashboard: bool) -> None:
-    options: dict[str, Any] = {"dashboard": dashboard, "dashboard_address": "127.0.0.1:8787"}
     stop = _stop_event()
-    scheduler = Scheduler(host=host, port=port, protocol="tls" if keys else "tcp", security=security(keys), **options)
+    scheduler = Scheduler(
+        host=host, port=port, protocol="tls" if keys else "tcp", security=security(keys), **page(dashboard)
+    )
     async with scheduler:
         log.warning("scheduler at %s", scheduler.address)
         waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(scheduler.finished())]
@@ -53,7 +53,7 @@ async def _worker(address: str, jobs: int, device: str, keys: Path | None, until
         asyncio.get_running_loop().add_reader(0, lambda: os.read(0, 4096) or stop.set())
     while not stop.is_set():
         nannies = [
-            Nanny(address, security=security(keys), dashboard=False, death_timeout=30, **options)
+            Nanny(address, security=security(keys), death_timeout=30, **page(), **options)
             for options in slots(jobs, device)
         ]
         try:

@@ -18,10 +18,12 @@ __all__ = ["Claim", "DriverReport", "Failure", "clear_failures", "counts", "fail
 APPLICATION, INFRASTRUCTURE = "application", "infrastructure"
 CAPS = {APPLICATION: 3, INFRASTRUCTURE: 20}
 """So many failures of a kind put a job into quarantine."""
-STALE = 60.0
-"""A claim that was not renewed for so long [s] belongs to nobody."""
 RENEW = 10.0
 """How often a job renews its claim [s]."""
+STALE = 30.0
+"""A claim that was not renewed for so long [s] belongs to nobody."""
+SILENT = 60.0
+"""A driver that has not reported for so long [s] is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,7 @@ class Claim:
         if store.create(name, text):
             return True
         other = _read_claim(store, clip_id)
-        if other is None or other.driver == self.driver or other.dead_here(self) or store.age(name) > STALE:
+        if other is None or other.dead_here(self) or store.age(name) > STALE:
             store.write(name, text)
             return True
         return False
@@ -174,7 +176,7 @@ class DriverReport:
     @property
     def alive(self) -> bool:
         """Whether it works, as far as can be known."""
-        return not self.ended and time.time() - self.updated < STALE
+        return not self.ended and time.time() - self.updated < SILENT
 
 
 def reports(store: Store) -> list[DriverReport]:

@@ -72,6 +72,8 @@ def main() -> None:
     except SynthError as error:
         report(Event(kind="error", text=error.problem, hint=error.hint))
     else:
+        if ledger:
+            (Path(ledger) / f"ended-{spec.clip_id}.{uuid.uuid4().hex[:8]}").touch()
         report(Event(kind="done", seconds={"render": 1.0}))
 
 

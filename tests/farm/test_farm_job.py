@@ -70,7 +70,7 @@ def test_a_refusal_is_no_failure(ledger: Path, tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_nobodys_failure(ledger: Path, tmp_path: Path) -> None:
-    outcome = do(tmp_path / "out", gone=True)
+    outcome = do(tmp_path / "out", gone=True, patience=0.0)
     assert outcome.kind == "storage"
     assert not (tmp_path / "out").exists()
 

@@ -94,13 +94,14 @@ def test_a_damaged_shard_is_removed_and_to_be_made_anew(tmp_path: Path) -> None:
 
 @contextmanager
 def service(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A scheduler or worker in a process of its own, and the first line that it says."""
+    """A scheduler or worker in a process of its own, and the address that it names."""
     process = subprocess.Popen(
         [sys.executable, "-m", "synth", "farm", *arguments], stderr=subprocess.PIPE, text=True, env=os.environ.copy()
     )
     assert process.stderr is not None
     try:
-        yield process, process.stderr.readline()
+        lines = iter(process.stderr.readline, "")
+        yield process, next(found[0] for found in (re.search(r"tls://\S+", line) for line in lines) if found)
     finally:
         process.send_signal(signal.SIGTERM)
         process.stderr.close()
@@ -113,15 +114,15 @@ def test_scheduler_and_worker_over_tls(ledger: Path, tmp_path: Path) -> None:
     farm("certs", str(keys))
     farm("certs", str(tmp_path / "others"))
     specs = drill_kit.make_plan(tmp_path / "plan.jsonl", ["good", "good"])
-    with service("scheduler", "--port", "0", "--certs", str(keys)) as (_, line):
-        found = re.search(r"tls://\S+", line)
-        assert found, line
-        with service("worker", found[0], "--certs", str(keys), "--jobs", "1"):
-            call = ("submit", str(tmp_path / "plan.jsonl"), "--out", str(out), "--cluster", found[0])
-            strange = farm(*call, "--certs", str(tmp_path / "others"), "--patience", "1")
-            assert strange.returncode == 2  # catches TLS without the other side's certificate checked
-            assert not list(out.glob("*.h5"))
-            done = farm(*call, "--certs", str(keys))
+    with (
+        service("scheduler", "--port", "0", "--certs", str(keys)) as (_, address),
+        service("worker", address, "--certs", str(keys), "--jobs", "1"),
+    ):
+        call = ("submit", str(tmp_path / "plan.jsonl"), "--out", str(out), "--cluster", address)
+        strange = farm(*call, "--certs", str(tmp_path / "others"), "--patience", "1")
+        assert strange.returncode == 2  # catches TLS without the other side's certificate checked
+        assert not list(out.glob("*.h5"))
+        done = farm(*call, "--certs", str(keys))
     assert done.returncode == 0, done.stderr
     assert drill_kit.sound(out) == {spec.clip_id for spec in specs}
 
