@@ -1,7 +1,12 @@
-"""The garments there are: folders with a `garment.toml` (what it is) and a `rest.npz` (its mesh), and the fabrics."""
+"""The garments there are: folders with a `garment.toml` (what it is) and a `rest.npz` (its mesh), and the fabrics.
+
+Besides the project's own, those in the folders that the environment variable RAIMENT_GARMENTS names (separated like
+those of PATH): garments of one's own are listed, fitted and worn like any other.
+"""
 
 import hashlib
 import io
+import itertools
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,10 +18,13 @@ import numpy as np
 
 from garments.garment import Fabric, Garment
 
-__all__ = ["DATA", "CatalogError", "digest", "fabrics", "load", "names", "save"]
+__all__ = ["DATA", "OWN", "CatalogError", "digest", "fabrics", "load", "names", "save"]
 
 DATA = Path(__file__).resolve().parent / "data"
 """Folder of the garments that come with the project."""
+
+OWN = "RAIMENT_GARMENTS"
+"""Environment variable that names more folders of garments."""
 
 _ARRAYS = ("vertices", "faces", "uv", "pins", "goals")
 
@@ -26,8 +34,22 @@ class CatalogError(ValueError):
 
 
 def names(folder: Path | str | None = None) -> tuple[str, ...]:
-    """Names of the garments in a folder (by default the project's), sorted."""
-    return tuple(sorted(path.parent.name for path in Path(folder or DATA).glob("*/garment.toml")))
+    """Names of the garments in a folder (by default the project's and one's own), sorted.
+
+    Raises:
+        CatalogError: two garments have one name.
+    """
+    found = sorted(path.parent.name for place in _folders(folder) for path in place.glob("*/garment.toml"))
+    if twice := [name for name, following in itertools.pairwise(found) if name == following]:
+        raise CatalogError(f"garment {twice[0]}: {OWN} holds another of that name; rename its folder")
+    return tuple(found)
+
+
+def _folders(folder: Path | str | None) -> tuple[Path, ...]:
+    if folder is not None:
+        return (Path(folder),)
+    own = [Path(place) for place in os.environ.get(OWN, "").split(os.pathsep) if place]
+    return (DATA, *own)
 
 
 @cache
@@ -41,7 +63,7 @@ def load(name: str, folder: Path | str | None = None) -> Garment:
 
     Args:
         name: Its folder's name.
-        folder: Where that folder is, by default the project's.
+        folder: Where that folder is, by default among the project's or one's own.
 
     Raises:
         CatalogError: unknown name, unknown fabric, or bad files.
@@ -141,7 +163,7 @@ def _place(name: str, folder: Path | str | None) -> Path:
     known = names(folder)
     if name not in known:
         raise CatalogError(f"garment {name!r}: not known; there are {', '.join(known) or 'none'}")
-    return Path(folder or DATA) / name
+    return next(place / name for place in _folders(folder) if (place / name / "garment.toml").exists())
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`synth garment`: list, build, check, fit and preview garments."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,6 @@ from PIL import Image
 
 from garments import catalog
 from garments.check import check as faults_of
-from garments.fit import Nearest
-from garments.garment import Garment
 from synth.errors import SynthError
 from synth.files import replacing
 from synth.spec import GarmentSpec, MaterialSpec
@@ -83,31 +81,19 @@ def check(names: tuple[str, ...], betas: float) -> None:
 
     Exits with status 2 if there are any.
     """
+    from synth.cloth.trial import tried_on
+
     there = catalog.names()
     if unknown := [name for name in names if name not in there]:
         raise SynthError(f"garment {unknown[0]!r}: not known", f"Garments: {', '.join(there)}")
     bad = 0
     for name in names or there:
         worn = catalog.load(name)
-        faults = faults_of(worn, _fits(worn, betas))
+        faults = faults_of(worn, tried_on(worn, betas))
         bad += bool(faults)
         click.echo(f"{name}: {'; '.join(faults) or 'sound'}")
     if bad:
         raise SynthError(f"{bad} of {len(names or there)} garments have faults", "Build them anew or mend their mesh")
-
-
-def _fits(worn: Garment, reach: float) -> Iterator[tuple[str, Nearest, Array]]:
-    """The garment on bodies of every gender: mean, and each of the first three components both ways."""
-    from synth.body.model import load_named
-    from synth.cloth.dress import fitted_to
-
-    shapes = [np.zeros(3), *(sign * reach * np.eye(3)[i] for i in range(3) for sign in (1, -1))]
-    for gender in ("neutral", "male", "female"):
-        body = load_named("free", gender)
-        for shape in shapes:
-            betas = np.zeros(body.shapedirs.shape[2])
-            betas[:3] = shape
-            yield (f"{gender} {shape.tolist()}", *fitted_to(body, betas, worn))
 
 
 def _shape(text: str, count: int) -> Array:
@@ -230,9 +216,12 @@ def preview(
     layers += [draw.clothed(piece, vertices, k) for k, (piece, vertices, _) in enumerate(worn)]
     pictures = [draw.turntable(layers)]
     if motion_name:
-        from synth.cli.rehearsal import rehearsed
+        from synth.blender.rehearse import rehearse, stretch
 
-        pictures.append(rehearsed(body, shape, outfit, motion_name, first, frames, solver, quality))
+        found = rehearse(body, shape, outfit, stretch(motion_name, first, frames), solver, quality)
+        for name, quality_of in found.quality.items():
+            click.echo(f"{name}: {'; '.join(quality_of.reasons) or 'accepted'}")
+        pictures.append(draw.moving(found.layers(8)))
     _save(out, pictures)
     click.echo(str(out))
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from synth.body.lbs import posed
+from synth.cloth import contact
 from synth.cloth.dress import dress
 from synth.cloth.lead_in import with_lead_in
 from synth.cloth.quality import assess, covered_at_rest
@@ -148,9 +149,11 @@ def judged(
     """
     rest, shown = body_vertices_world[0], body_vertices_world[lead:]
     worn = repair(dressed, {name: moved[lead:] for name, moved in solved.items()}, shown, faces, rest)
-    quality = {}
+    quality, touching = {}, contact.contacts(dressed, worn)
     for garment in dressed:
         name = garment.garment.name
         covered = covered_at_rest(garment, rest, faces)
-        quality[name] = assess(_from_frame(garment, lead), worn[name], shown, faces, fps, covered)
+        found = assess(_from_frame(garment, lead), worn[name], shown, faces, fps, covered)
+        further = contact.reasons(garment.garment, touching[name])
+        quality[name] = dataclasses.replace(found, reasons=(*found.reasons, *further))
     return worn, quality

@@ -4,17 +4,22 @@ import dataclasses
 import json
 import logging
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from garments.garment import Fabric, Garment
+from synth.errors import SynthError
 from synth.files import replacing
 from synth.spec import ClipSpec
 from synth.types import BodyModel, DressedGarment, Motion, Quality, SimulatedClip
 
-__all__ = ["load", "save"]
+__all__ = ["Meshes", "load", "read_meshes", "save"]
+
+Array = np.ndarray
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +83,39 @@ def load(path: Path, spec: ClipSpec, body: BodyModel) -> SimulatedClip | None:
     return clip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Meshes:
+    """The moving meshes of a cached clip."""
+
+    body_vertices_world: Float[Array, "T V 3"]
+    garments: tuple[tuple[Garment, Array], ...]
+    """Each garment and its vertices (T, Vg, 3), innermost first [m]."""
+
+
+def read_meshes(path: Path) -> Meshes:
+    """Read a cached clip for looking at, whatever spec it was made from.
+
+    Raises:
+        SynthError: it is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays["header"]))
+        garments = tuple(
+            (_garment(plain, arrays, k), arrays[f"{k}.vertices_world"]) for k, plain in enumerate(header["garments"])
+        )
+        return Meshes(body_vertices_world=arrays["body_vertices_world"], garments=garments)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise SynthError(f"{path}: not a simulated clip ({error})", "Take a file of a run's simulation cache") from None
+
+
+def _garment(plain: dict[str, Any], arrays: dict[str, np.ndarray], k: int) -> Garment:
+    parts: dict[str, Any] = plain | {field: arrays[f"{k}.mesh.{field}"] for field in _MESH}
+    parts["fabric"] = Fabric(**plain["fabric"])
+    return Garment(**parts)
+
+
 def _plain(garment: Garment) -> dict[str, Any]:
     plain = {f.name: getattr(garment, f.name) for f in dataclasses.fields(garment) if f.name not in _MESH}
     return plain | {"fabric": dataclasses.asdict(garment.fabric)}
@@ -88,8 +126,7 @@ def _clip(header: dict[str, Any], arrays: dict[str, np.ndarray], spec: ClipSpec)
         raise ValueError("it is of another spec or version")
     garments, vertices, quality = [], {}, {}
     for k, plain in enumerate(header["garments"]):
-        mesh = {field: arrays[f"{k}.mesh.{field}"] for field in _MESH}
-        garment = Garment(**(plain | {"fabric": Fabric(**plain["fabric"])} | mesh))
+        garment = _garment(plain, arrays, k)
         garments.append(DressedGarment(garment=garment, **{field: arrays[f"{k}.{field}"] for field in _DRESSED}))
         vertices[garment.name] = arrays[f"{k}.vertices_world"]
         measures = {field: arrays[f"{k}.quality.{field}"] for field in _MEASURES}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from cloth_toys import dressed_cylinder, triangles, tube
+from cloth_toys import dressed_cylinder, garment, triangles, tube
 
-from synth.cloth.contact import CONTACT_LIMITS, ContactLimits, contacts, crumpled, pierced, reasons
+from synth.cloth.contact import CONTACT_LIMITS, ContactLimits, contacts, crumpled, pierced, reasons, stretched
 
 SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
 HALVES = np.array([[0, 1, 2], [0, 2, 3]])
@@ -40,7 +40,7 @@ def test_an_outer_garment_that_sinks_into_the_inner_one_is_refused():
     worn = {"inner": inner.skinned_world, "outer": outer.skinned_world}
     clear = contacts((inner, outer), worn, every=1)
     assert clear["outer"]["layers"].max() == 0
-    assert reasons("outer", clear["outer"], every=1) == []
+    assert reasons(outer.garment, clear["outer"], every=1) == []
     sunk = worn["outer"].copy()
     rows = np.arange(sunk.shape[1]) // 30 % 2 == 0
     centre = sunk[2].mean(axis=0) * [1, 1, 0]
@@ -48,7 +48,7 @@ def test_an_outer_garment_that_sinks_into_the_inner_one_is_refused():
     found = contacts((inner, outer), worn | {"outer": sunk}, every=1)["outer"]
     assert found["layers"][2] > 0.3
     assert found["layers"][:2].max() == 0
-    said = reasons("outer", found, every=1)
+    said = reasons(outer.garment, found, every=1)
     assert any("frame 2" in line and "garment beneath" in line for line in said)
 
 
@@ -62,6 +62,20 @@ def test_folds_that_were_not_there_at_rest_count_as_crumpled():
     assert share[0] == 0
     assert share[1] > 0.3
     assert crumpled(moved, quads, wave)[1] == 0
+
+
+def test_what_hangs_free_may_stretch_less_than_what_is_drawn_over_a_limb():
+    """Mutations: shortened edges counted; one limit for both kinds."""
+    vertices, quads = tube(0.2, 0.0, 0.5)
+    worn = garment(vertices, quads, loose=True)
+    ruff = vertices.copy()
+    ruff[:48, :2] *= 1.4
+    share = stretched(np.stack([vertices, ruff, 0.7 * vertices]), worn.edges, vertices)
+    assert share[0] == share[2] == 0
+    assert 0.05 < share[1] < 0.15
+    measured = {name: np.zeros(3) for name in ("layers", "itself", "crumpled")} | {"stretched": share}
+    assert "frame 2" in reasons(worn, measured)[0]
+    assert reasons(garment(vertices, quads), measured) == []
 
 
 def test_a_limit_is_positive():

@@ -1,5 +1,6 @@
 """Garments on disk: round trip, same bytes, and refusals that name the garment."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,3 +68,18 @@ def test_fabrics_differ_in_the_order_of_real_ones() -> None:
     fabric = catalog.fabrics()
     assert fabric["silk"].bend < fabric["cotton"].bend < fabric["denim"].bend < fabric["leather"].bend
     assert fabric["silk"].density < fabric["cotton"].density < fabric["denim"].density
+
+
+def test_garments_of_ones_own_are_found_where_the_environment_says(tmp_path, monkeypatch):
+    """Mutations: only the first folder searched; a name taken twice goes unnoticed."""
+    own = replace(catalog.load("shorts"), name="bermudas")
+    catalog.save(own, tmp_path / "own")
+    assert "bermudas" not in catalog.names()
+    monkeypatch.setenv("RAIMENT_GARMENTS", os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "own")]))
+    assert "bermudas" in catalog.names()
+    assert "shorts" in catalog.names()
+    assert len(catalog.load("bermudas").vertices) == len(own.vertices)
+    assert catalog.digest("bermudas") == catalog.digest("bermudas", tmp_path / "own")
+    catalog.save(catalog.load("shorts"), tmp_path / "own")
+    with pytest.raises(catalog.CatalogError, match="shorts"):
+        catalog.names()
