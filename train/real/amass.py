@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synth.motion import amass
+from train.real.files import readable
 from train.real.record import Record
 from train.real.source import Entry, Source
 
@@ -26,14 +27,16 @@ class AMASS(Source):
         for path in files:
             if path.stem in ("shape", "neutral_stagei", "female_stagei", "male_stagei"):
                 continue  # a subject's shape, without motion
-            header = amass.header(path)
+            with readable(path, "npz"):
+                header = amass.header(path)
             name = path.stem if self.path.is_file() else path.relative_to(self.path).with_suffix("").as_posix()
             entries.append(Entry(name=name, frames=header.frames, fps=header.fps))
             self.files.append(path)
         return entries
 
     def _read(self, index: int) -> Record:
-        recording = amass.read(self.files[index], name=self.entries[index].name)
+        with readable(self.files[index], "npz"):
+            recording = amass.read(self.files[index], name=self.entries[index].name)
         motion, frames = recording.motion, len(recording.motion)
         betas = np.zeros(10)
         count = min(10, len(recording.betas))

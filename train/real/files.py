@@ -160,7 +160,7 @@ class Fields(Mapping[str, Any]):
         if name is None:
             return super().items()
         value = self[name]
-        if not isinstance(value, list | np.ndarray):
+        if not isinstance(value, list | np.ndarray) or (isinstance(value, np.ndarray) and not value.ndim):
             raise self.wrong(name, "a list", value)
         return Fields(self.path, {str(i): item for i, item in enumerate(value)}, self.at(name))
 
