@@ -9,8 +9,10 @@ Image encoder, regressor and body model are left out: what is timed is what stan
 HPOF, its regressed theta) and the smoothed ones. TAR's refinement cannot be separated from its regressor and body and
 is timed with them; its encoder's maps are given.
 
-- dense: all frames of a clip at once, each output counts;
-- window: the frames a model looks at, one output counts, as when every new frame is answered by a new window;
+- dense: all frames of a clip at once, each output counts (by default as many frames as HPOF's receptive field; the
+  shorter the clip and the larger the batch, the smaller HPOF's lead: see docs/models.md);
+- window: a model's own window (VIBE 16, SPS-Net 32, TAR 9, HPOF its receptive field), one output counts, as when every
+  new frame is answered by a new window;
 - stream: one frame after the other, with what the past has left in memory (state, or cached layers).
 """
 
@@ -86,12 +88,13 @@ def variants(batch: int, frames: int, side: int) -> dict[str, Work]:
     """Everything that takes turns."""
     torch.manual_seed(0)
     features, theta = torch.randn(batch, frames, 2048), torch.randn(batch, frames, THETA)
+    sixteen, thirty_two = torch.randn(batch, 16, 2048), torch.randn(batch, 32, 2048)
     dense, window = batch * frames, batch
     vibe = TemporalEncoder(2048, 1024, 2, bidirectional=False).eval()
     both = TemporalEncoder(2048, 1024, 2, bidirectional=True).eval()
     work: dict[str, Work] = {
         GRU: (lambda: vibe(features), dense),
-        "VIBE's GRU, window": (lambda: vibe(features), window),
+        "VIBE's GRU, window": (lambda: vibe(sixteen), window),
         "VIBE's GRU, stream": (gru_stream(vibe.gru, vibe.linear, batch), batch),
         "VIBE's GRU, two-way, dense": (lambda: both(features), dense),
     }
@@ -109,7 +112,7 @@ def variants(batch: int, frames: int, side: int) -> dict[str, Work]:
     assert isinstance(spsnet, SPSNet)
     spsnet.eval()
     work[SPSNET] = (lambda: spsnet._fused(features), dense)
-    work["SPS-Net, window"] = (lambda: spsnet._fused(features), window)
+    work["SPS-Net, window"] = (lambda: spsnet._fused(thirty_two), window)
     work[TAR_WINDOW] = tar_work(batch, side)
     return work
 
@@ -138,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--frames", type=int, default=16, help="in a clip (VIBE's 16)")
+    parser.add_argument("--frames", type=int, default=81, help="in a clip")
     parser.add_argument("--side", type=int, default=64, help="of TAR's local maps")
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()

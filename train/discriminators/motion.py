@@ -52,6 +52,6 @@ def lsgan_generator(score: Float[Tensor, " B"]) -> Float[Tensor, ""]:
     return ((score - 1.0) ** 2).mean()
 
 
-def lsgan_discriminator(real: Float[Tensor, " B"], predicted: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    """(D(real) - 1)^2 + D(predicted)^2."""
+def lsgan_discriminator(real: Float[Tensor, " R"], predicted: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    """(D(real) - 1)^2 + D(predicted)^2; there need not be as many real sequences as predicted ones."""
     return ((real - 1.0) ** 2).mean() + (predicted**2).mean()

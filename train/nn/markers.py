@@ -62,10 +62,12 @@ def look_up(maps: Float[Tensor, "B K h w"], points: Float[Tensor, "B K 2"], radi
         radius: [pixels of the map]
     """
     clips, count, height, width = maps.shape
-    ticks = torch.arange(-radius, radius + 1, device=maps.device, dtype=points.dtype)
-    steps = torch.stack(torch.meshgrid(ticks * 2 / width, ticks * 2 / height, indexing="xy"), dim=-1)
-    where = points.reshape(-1, 1, 1, 2) + steps
-    values = functional.grid_sample(
-        maps.reshape(-1, 1, height, width), where.to(maps.dtype), padding_mode="zeros", align_corners=False
-    )
+    with torch.autocast(maps.device.type, enabled=False):  # half precision cannot tell neighbouring pixels apart
+        points = points.float()
+        ticks = torch.arange(-radius, radius + 1, device=maps.device, dtype=points.dtype)
+        steps = torch.stack(torch.meshgrid(ticks * 2 / width, ticks * 2 / height, indexing="xy"), dim=-1)
+        where = points.reshape(-1, 1, 1, 2) + steps
+        values = functional.grid_sample(
+            maps.float().reshape(-1, 1, height, width), where, padding_mode="zeros", align_corners=False
+        )
     return values.reshape(clips, count, -1)
