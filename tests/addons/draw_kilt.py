@@ -62,6 +62,15 @@ def drawn(body) -> object:
     return kilt
 
 
+def refusal(operator, **settings) -> str:
+    """What an operator reports as an error; nothing if it did its work."""
+    try:
+        assert operator(**settings) == {"FINISHED"}
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
 def main(package: Path, folder: Path) -> None:
     installed(package)
     ops, scene = bpy.ops.raiment, bpy.context.scene
@@ -81,14 +90,18 @@ def main(package: Path, folder: Path) -> None:
     said["above_the_floor"] = float(places[0][:, 2].min())
     said["frames"], said["body"] = scene.frame_end, len(moving_body.data.vertices)
     bpy.context.view_layer.objects.active = kilt
-    try:
-        done = ops.export_garment(directory=str(folder / "garments"), name="kilt", reach=1.0)
-        said["exported"] = sorted(done)[0]
-    except RuntimeError as error:  # an operator's error report, called from Python
-        said["exported"] = str(error)
+    said["exported"] = refusal(ops.export_garment, directory=str(folder / "garments"), name="kilt", reach=1.0)
     said["checked"] = scene.raiment_verdict
     assert ops.import_garment(name=str(folder / "garments" / "kilt")) == {"FINISHED"}
     said["again"] = len(scene.objects["kilt"].data.polygons)
+    bpy.ops.mesh.primitive_cube_add()
+    cube = bpy.context.active_object
+    for layer in list(cube.data.uv_layers):
+        cube.data.uv_layers.remove(layer)
+    said["cube"] = refusal(ops.export_garment, directory=str(folder / "garments"), name="cube")
+    said["nowhere"] = refusal(ops.import_motion, filepath=str(folder / "nothing.npz"))
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.raiment")
+    said["disabled"] = not hasattr(bpy.types.Object, "raiment")
     sys.stdout.write("SAID " + json.dumps(said) + "\n")
 
 
