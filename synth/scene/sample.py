@@ -27,7 +27,7 @@ STUDIO = "studiolights/world"
 """Folder of the spherical pictures that come with Blender."""
 
 SKIN_LIGHT, SKIN_DARK = np.array([0.62, 0.40, 0.29]), np.array([0.075, 0.036, 0.022])
-"""Ends of the range of skin colours, linear RGB; between them colours are mixed on a logarithmic scale."""
+"""Ends of the range of skin colours, linear RGB; between them colours are mixed evenly in lightness (cube roots)."""
 HAIR = ((0.012, 0.010, 0.009), (0.035, 0.018, 0.010), (0.11, 0.055, 0.025), (0.30, 0.19, 0.09), (0.28, 0.27, 0.26))
 """Black, dark brown, brown, fair and grey hair, linear RGB."""
 
@@ -176,7 +176,7 @@ def sample_skin(rng: np.random.Generator, skins: tuple[FileRef, ...], tone: floa
     seed, image = int(rng.integers(2**31 - 1)), _choice(rng, skins) if skins else None
     drawn = float(rng.uniform(0, 1))
     tone = drawn if tone is None else tone
-    colour = np.exp((1 - tone) * np.log(SKIN_LIGHT) + tone * np.log(SKIN_DARK)) * rng.uniform(0.94, 1.06, 3)
+    colour = ((1 - tone) * np.cbrt(SKIN_LIGHT) + tone * np.cbrt(SKIN_DARK)) ** 3 * rng.uniform(0.94, 1.06, 3)
     reach = 3 if tone > 0.5 else len(HAIR)
     hair = colour if rng.random() < 0.1 else np.array(HAIR[rng.integers(reach)]) * rng.uniform(0.7, 1.3)
     return MaterialSpec(
