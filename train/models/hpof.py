@@ -142,9 +142,8 @@ class HPOF(TemporalModel):
         known = batch.smpl_valid.all(dim=1)
         real = self.adversary(pose_vectors(batch.rotations[known]))
         predicted = self.adversary(pose_vectors(last(output).rotations.detach()))
-        if not len(real):
-            return lsgan_discriminator(predicted.new_ones(1), predicted)
-        return lsgan_discriminator(real, predicted)
+        # Without a real motion there is nothing to tell apart.
+        return lsgan_discriminator(real, predicted) if len(real) else 0.0 * predicted.sum()
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """`lr` for the temporal encoder, a fifth of it for what comes before (section 3.4)."""

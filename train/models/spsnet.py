@@ -243,7 +243,8 @@ class SPSNet(TemporalModel):
         prediction, known = last(output), batch.smpl_valid.all(dim=1)
         real = self.adversary(self._sequence(batch.rotations[known], batch.betas[known]))
         predicted = self.adversary(self._sequence(prediction.rotations.detach(), prediction.betas.detach()))
-        return lsgan_discriminator(real if len(real) else predicted.new_ones(1), predicted)
+        # Without a real motion there is nothing to tell apart.
+        return lsgan_discriminator(real, predicted) if len(real) else 0.0 * predicted.sum()
 
     def _sequence(
         self, rotations: Float[Tensor, "B T 24 3 3"], betas: Float[Tensor, "B T 10"]
