@@ -3,6 +3,7 @@
 A worker ends when its ssh connection does, so nothing is left behind on a host.
 """
 
+import contextlib
 import io
 import logging
 import shlex
@@ -10,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,15 +38,29 @@ class SshWorkers:
         self.cluster = SpecCluster(
             scheduler={"cls": Scheduler, "options": options}, workers={}, security=security(keys), silence_logs=False
         )
-        archive = packed(keys)
-        self._connections = []
-        for host in hosts:
-            told = command.format(address=self.cluster.scheduler_address)
-            connection = subprocess.Popen([*ssh, host, told], stdin=subprocess.PIPE, start_new_session=True)
-            assert connection.stdin is not None
-            connection.stdin.write(archive)
+        told = command.format(address=self.cluster.scheduler_address)
+        self._calls = {host: [*ssh, host, told] for host in hosts}
+        self._archive = packed(keys)
+        self._connections = {host: self._connect(host) for host in hosts}
+        self._closed = threading.Event()
+        self._tender = threading.Thread(target=self._tend, daemon=True)
+        self._tender.start()
+
+    def _connect(self, host: str) -> subprocess.Popen[bytes]:
+        connection = subprocess.Popen(self._calls[host], stdin=subprocess.PIPE, start_new_session=True)
+        assert connection.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # a refused connection shows by its end
+            connection.stdin.write(self._archive)
             connection.stdin.flush()  # and stays open: the worker ends when it is closed
-            self._connections.append(connection)
+        return connection
+
+    def _tend(self) -> None:
+        """Connect again to a host whose connection has ended."""
+        while not self._closed.wait(5.0):
+            for host, connection in self._connections.items():
+                if connection.poll() is not None:
+                    log.warning("%s: the ssh connection ended with status %d; made again", host, connection.returncode)
+                    self._connections[host] = self._connect(host)
 
     @property
     def scheduler_address(self) -> str:
@@ -53,10 +69,13 @@ class SshWorkers:
 
     def close(self, timeout: float = 20.0) -> None:
         """End the workers, then the scheduler."""
-        for connection in self._connections:
+        self._closed.set()
+        self._tender.join()
+        for connection in self._connections.values():
             assert connection.stdin is not None
-            connection.stdin.close()
-        for connection in self._connections:
+            with contextlib.suppress(BrokenPipeError):
+                connection.stdin.close()
+        for connection in self._connections.values():
             try:
                 connection.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -380,11 +380,30 @@ def slurm_workers(folder: Path) -> Scene:
     return scene
 
 
+def ssh_connection_killed(folder: Path) -> Scene:
+    """Workers on two hosts over ssh; one's connection is killed in the middle of a job."""
+    if not (namespaces.available() and namespaces.root() and Path("/usr/sbin/sshd").exists()):
+        raise Skip("no network namespaces, or no sshd (apt-get install openssh-server)")
+    scene = Scene(folder, ["sleep:2"] * 10)
+    with namespaces.Hosts(3) as hosts, namespaces.SshServers(hosts, folder / "ssh", (1, 2)) as servers:
+        scene.environment["PATH"] = f"{servers.bin}:{scene.environment['PATH']}"
+        names = ("PYTHONPATH", "RAIMENT_FARM_WORKER", "DRILL_LEDGER", "RAIMENT_SCRATCH")
+        python = servers.python({name: scene.environment[name] for name in names})
+        keys = ("--certs", str(folder / "keys"), "--device", "cpu")
+        named = ("--host", hosts.addresses[1], "--host", hosts.addresses[2], "--python", python)
+        run = scene.submit("--cluster", "ssh", "--jobs", "1", *named, *keys, on=lambda c: hosts.on(0, c))
+        until(lambda: scene.begun() >= 3, 90)
+        servers.kill_connection()
+        scene.wait(run)
+    return scene
+
+
 FAULTS: dict[str, Callable[[Path], Scene]] = {
     "bad-jobs": bad_jobs,
     "worker-killed": worker_killed,
     "scheduler-killed": scheduler_killed,
     "host-cut-off": host_cut_off,
+    "ssh-connection-killed": ssh_connection_killed,
     "disk-full": disk_full,
     "folder-gone": folder_gone,
     "submitted-twice": submitted_twice,

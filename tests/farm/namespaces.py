@@ -4,9 +4,13 @@ They share this machine's disk, as hosts share a network file system. `cut` pull
 """
 
 import os
+import shutil
+import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 
@@ -93,3 +97,64 @@ class Hosts:
 def root() -> bool:
     """Whether we may mount and rename hosts."""
     return os.geteuid() == 0
+
+
+class SshServers:
+    """A context manager: sshd on some hosts, and an `ssh` in `bin` that logs in to them.
+
+    Args:
+        hosts: The hosts.
+        folder: For keys and logs.
+        indices: Which of them.
+    """
+
+    def __init__(self, hosts: Hosts, folder: Path, indices: Sequence[int]) -> None:
+        self._hosts, self._folder, self._indices = hosts, folder, indices
+        self.bin = folder / "bin"
+        self._servers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> "SshServers":
+        self.bin.mkdir(parents=True)
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
+        for name in ("user", "host"):
+            call = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._folder / name)]
+            subprocess.run(call, check=True)
+        options = [f"AuthorizedKeysFile={self._folder}/user.pub", "StrictModes=no", "PidFile=none", "UsePAM=no"]
+        for index in self._indices:
+            call = ["/usr/sbin/sshd", "-D", "-e", "-h", str(self._folder / "host"), "-o", "PermitRootLogin=yes"]
+            with (self._folder / f"sshd-{index}").open("wb") as said:
+                command = self._hosts.on(index, [*call, *(word for option in options for word in ("-o", option))])
+                self._servers.append(subprocess.Popen(command, stderr=said))
+        real, known = shutil.which("ssh"), "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        self._script(self.bin / "ssh", f"exec {real} -i {self._folder}/user {known} -o LogLevel=ERROR")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for server in self._servers:
+            server.terminate()
+            server.wait(20)
+
+    def python(self, variables: dict[str, str]) -> str:
+        """A Python with these variables set."""
+        exports = "".join(f"export {name}='{value}'\n" for name, value in variables.items())
+        self._script(self._folder / "python", f"{exports}exec {sys.executable}")
+        return str(self._folder / "python")
+
+    def kill_connection(self) -> None:
+        """SIGKILL of one ssh client."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            ours = f"{self._folder}/user".encode() in command
+            if ours and command.partition(b"\0")[0].endswith(b"ssh"):
+                os.kill(int(folder.name), signal.SIGKILL)
+                return
+
+    @staticmethod
+    def _script(path: Path, command: str) -> None:
+        path.write_text(f'#!/bin/sh\n{command} "$@"\n')
+        path.chmod(0o755)
