@@ -1,252 +1,183 @@
-"""Cloth: the two solvers on the same clips in the same run, with what the gate measured and what it cost.
+"""The wardrobe on clips as the pipeline samples them: what the gate accepts, what it costs, and the soft body beside.
 
-    python benchmarks/cloth.py [--motion FILE:FIRST:LAST ...] [--outfit NAME+NAME ...] [--pictures FOLDER]
+    python benchmarks/cloth.py [--quick] [--clips N] [--sequences PATTERN] [--pictures FOLDER]
 
-Without --motion, stretches of the embedded CMU recording 01_01. Seconds are CPU seconds of this process per simulated
-frame of the whole outfit, lead-in included: lower is better. Penetration, poke-through (skin in front of the cloth) and
-strain: lower is better; mean and worst frame, before and after the repair. "wrinkle" is the mean angle between
-neighbouring faces beyond that of the skinned garment [deg]: 0 is a garment that looks painted on.
+Each clip is a spec of `synth plan`: its own stretch of motion, body, shape and outfit. It goes through the pipeline's
+ladder of tries; then once through the soft-body solver. Seconds are CPU seconds of this process per simulated frame of
+the whole outfit, lead-in and retries included, repair and gate not; rendering is timed in the same run on the same
+clips, four views of one frame at the shipped settings on the CPU. Shares: higher is better; seconds, penetration:
+lower. `benchmarks/solvers.py` compares the two solvers measure by measure.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import bpy
 import numpy as np
-from mathutils import Vector
-from PIL import Image
 
-from garments import catalog
-from synth.assets import asset
-from synth.blender import session
+from synth.assets import resolve
+from synth.blender.render import ClipRenderer
 from synth.blender.simulate import solve
-from synth.body.lbs import posed
-from synth.body.model import load_named
-from synth.cloth.dress import dress
-from synth.cloth.lead_in import with_lead_in
-from synth.cloth.quality import assess, covered_at_rest
-from synth.cloth.repair import repair
-from synth.cloth.settings import SolverSettings
-from synth.geometry.rotations import rotvec_to_rotmat
-from synth.geometry.triangles import vertex_normals
-from synth.motion import amass
-from synth.motion.resample import resample
-from synth.spec import GarmentSpec, MaterialSpec
-from synth.types import BodyModel, DressedGarment, Motion, Quality
-
-EMBEDDED = "asset:motions/cmu/01_01.npz"
-LOOK = MaterialSpec(
-    kind="procedural", seed=0, colour=(0.1, 0.25, 0.6), accent=(0.0, 0.0, 0.0),
-    pattern="plain", scale=1.0, rotation=0.0, roughness=0.8,
-)  # fmt: skip
-COLOURS = {"tshirt": (0.1, 0.25, 0.6), "trousers": (0.35, 0.35, 0.12), "skirt": (0.5, 0.08, 0.15)}
-SIZE = (240, 320)
+from synth.body.model import load_body
+from synth.cloth import preview
+from synth.cloth.simulate import Rejected, simulate
+from synth.config import Config
+from synth.motion.clips import realise
+from synth.plan import Planner
+from synth.scene.cameras import cameras
+from synth.spec import ClipSpec
+from synth.types import SimulatedClip
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Case:
-    """A dressed body in motion, before any cloth has moved."""
-
-    name: str
-    body: BodyModel
-    motion: Motion
-    lead: int
-    vertices: np.ndarray
-    dressed: tuple[DressedGarment, ...]
+class Enough(Exception):  # noqa: N818
+    """The tries that were wanted are over."""
 
 
-def prepared(motion: str, outfit: str) -> Case:
-    """Dress the body and put the lead-in before the motion."""
-    path, first, last = motion.rsplit(":", 2)
-    file = asset(path.removeprefix("asset:")) if path.startswith("asset:") else Path(path)
-    recording = amass.read(file, start=int(first), stop=int(last))
-    body = load_named("free", recording.gender)
-    betas = np.zeros(body.shapedirs.shape[2])
-    betas[: len(recording.betas)] = recording.betas[: len(betas)]
-    whole, lead = with_lead_in(resample(recording.motion, 30.0), body, betas)
-    worn = tuple(
-        GarmentSpec(name=name, fabric=catalog.load(name).fabric.name, sha256=catalog.digest(name), material=LOOK)
-        for name in outfit.split("+")
-    )
-    vertices, _ = posed(body, betas, whole.global_orient, whole.body_pose, whole.transl)
-    return Case(
-        name=f"{file.stem}:{first}-{last} {outfit}",
-        body=body,
-        motion=whole,
-        lead=lead,
-        vertices=vertices,
-        dressed=dress(body, betas, worn, whole),
-    )
+@dataclass(kw_only=True)
+class Timed:
+    """The solver, with a clock."""
+
+    tries: int
+    calls: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+
+    def __call__(self, dressed: Any, vertices: Any, faces: Any, fps: float, settings: Any, on_frame: Any = None) -> Any:
+        """Solve, unless it has been asked too often."""
+        if self.calls == self.tries:
+            raise Enough
+        self.calls += 1
+        clock = time.process_time()
+        with Path(os.devnull).open("wb") as sink:
+            moved = solve(dressed, vertices, faces, fps, settings, log=sink.fileno())
+        self.seconds += time.process_time() - clock
+        self.frames += len(vertices)
+        return moved
 
 
-def judged(case: Case, moved: dict[str, np.ndarray]) -> dict[str, Quality]:
-    """What the gate says of the frames after the lead-in."""
-    quality = {}
-    for worn in case.dressed:
-        covered = covered_at_rest(worn, case.vertices[0], case.body.faces)
-        shown = replace(worn, skinned_world=worn.skinned_world[case.lead :])
-        quality[worn.garment.name] = assess(
-            shown, moved[worn.garment.name], case.vertices[case.lead :], case.body.faces, case.motion.fps, covered
-        )
-    return quality
+def tried(spec: ClipSpec, tries: int = 99) -> tuple[SimulatedClip | None, Timed, str]:
+    """One clip: what came of it, what it took, and why it was refused."""
+    body = load_body(resolve(spec.body.file), spec.body.gender)
+    motion, _ = realise(spec.motion, body, np.array(spec.body.betas))
+    timed = Timed(tries=tries)
+    try:
+        return simulate(spec, body, motion, timed), timed, ""
+    except Rejected as refused:
+        return None, timed, str(refused)
+    except Enough:
+        return None, timed, "refused at the first try"
 
 
-def folds(vertices: np.ndarray, triangles: np.ndarray) -> float:
-    """Mean angle between the normals at the two ends of an edge [deg]."""
-    pairs = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]]), axis=1), axis=0)
-    angles = []
-    for frame in vertices[::3].astype(np.float64):
-        normals = vertex_normals(frame, triangles)
-        cosine = np.einsum("ei,ei->e", normals[pairs[:, 0]], normals[pairs[:, 1]])
-        angles.append(np.degrees(np.arccos(cosine.clip(-1, 1))).mean())
-    return float(np.mean(angles))
+def rendering(spec: ClipSpec, clip: SimulatedClip) -> float:
+    """CPU seconds that four views of one frame take to render."""
+    body = load_body(resolve(spec.body.file), spec.body.gender)
+    views = cameras(spec.scene.cameras, clip.joints_world[:, 0])
+    with contextlib.ExitStack() as stack:
+        renderer = ClipRenderer(spec, clip, body, views, "cpu")
+        stack.callback(renderer.close)
+        renderer.frame(0, 0)  # the first picture also builds the scene
+        clock = time.process_time()
+        for view in range(len(views)):
+            renderer.frame(view, 1)
+        return time.process_time() - clock
 
 
-def measured(case: Case, solver: str, quality: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """One solver on one case: a row for each garment, and the repaired garments."""
-    settings = SolverSettings(solver=solver, quality=quality)
-    clock = time.process_time()
-    solved = solve(
-        case.dressed, case.vertices, case.body.faces, case.motion.fps, settings, log=os.open(os.devnull, os.O_WRONLY)
-    )
-    solving = (time.process_time() - clock) / len(case.motion)
-    raw = {name: moved[case.lead :] for name, moved in solved.items()}
-    shown = case.vertices[case.lead :]
-    clock = time.process_time()
-    mended = repair(case.dressed, raw, shown, case.body.faces, case.vertices[0])
-    repairing = (time.process_time() - clock) / len(shown)
-    before = judged(case, raw)
-    clock = time.process_time()
-    after = judged(case, mended)
-    judging = (time.process_time() - clock) / len(shown)
-    rows = []
-    for worn in case.dressed:
-        name = worn.garment.name
-        triangles = worn.garment.triangles
-        row = {"clip": case.name, "solver": solver, "garment": name, "accepted": after[name].accepted}
-        row |= {"solve_s": solving, "repair_s": repairing, "judge_s": judging}
-        for key in ("penetration", "poke_through", "strain"):
-            row[key] = [float(100 * f(getattr(q[name], key))) for q in (before, after) for f in (np.mean, np.max)]
-        row["coverage"] = float(100 * after[name].coverage.min())
-        row["drift_cm"] = float(100 * after[name].drift.max())
-        row["wrinkle"] = folds(mended[name], triangles) - folds(worn.skinned_world[case.lead :], triangles)
-        row["reasons"] = list(after[name].reasons)
-        rows.append(row)
-    return rows, mended
+def drawn(spec: ClipSpec, clip: SimulatedClip, path: Path) -> None:
+    """Eight frames of a clip from two sides."""
+    body = load_body(resolve(spec.body.file), spec.body.gender)
+    frames = []
+    for t in np.linspace(0, len(clip.motion) - 1, 8).astype(int):
+        layers = [preview.bare(preview.upright(clip.body_vertices_world[t]), body.faces)]
+        for k, worn in enumerate(clip.garments):
+            moved = clip.garment_vertices_world[worn.garment.name][t]
+            layers.append(preview.clothed(worn.garment, preview.upright(moved), k))
+        frames.append(layers)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    preview.moving(frames).save(path)
 
 
-def table(rows: list[dict]) -> str:
-    """The rows as Markdown."""
-    lines = [
-        "| clip | garment | solver | s/frame | inside > 1 mm, mean (max) %: raw -> repaired | "
-        "poke-through raw -> repaired % | strain max % | covers min % | drift cm | wrinkle deg | accepted |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        pair = {k: "{:.2f} ({:.2f}) -> {:.2f} ({:.2f})".format(*row[k]) for k in ("penetration", "poke_through")}
-        lines.append(
-            f"| {row['clip']} | {row['garment']} | {row['solver']} | {row['solve_s']:.2f} | {pair['penetration']} "
-            f"| {pair['poke_through']} | {row['strain'][3]:.1f} | {row['coverage']:.0f} | {row['drift_cm']:.1f} "
-            f"| {row['wrinkle']:.1f} | {'yes' if row['accepted'] else 'no: ' + '; '.join(row['reasons'])} |"
-        )
-    return "\n".join(lines)
+def specs(clips: int, sequences: str) -> Iterator[ClipSpec]:
+    """The first clips of a plan with the shipped settings."""
+    config = Config()
+    planner = Planner(replace(config, motion=replace(config.motion, clips=clips, sequences=sequences)))
+    for index in range(clips):
+        yield planner.clip(index)
 
 
-def picture(case: Case, results: dict[str, dict[str, np.ndarray]], path: Path) -> None:
-    """One row for each solver, six frames, seen from the front left; odd rows from behind."""
-    sheet: list[Image.Image] = []
-    frames = np.linspace(0, len(case.motion) - case.lead - 1, 6).astype(int)
-    with tempfile.TemporaryDirectory() as folder:
-        for moved in results.values():
-            for turn in (0.6, 3.7):
-                sheet += [_shot(case, moved, t, turn, Path(folder)) for t in frames]
-    width, height = SIZE
-    whole = Image.new("RGB", (width * 6, height * len(sheet) // 6))
-    for k, shot in enumerate(sheet):
-        whole.paste(shot, (width * (k % 6), height * (k // 6)))
-    whole.save(path, quality=82)
+def row(spec: ClipSpec, clip: SimulatedClip | None, timed: Timed, why: str) -> dict[str, Any]:
+    """One clip's figures; printed as they come."""
+    worn = "+".join(garment.name for garment in spec.outfit)
+    inside = float(np.mean([q.penetration.mean() for q in clip.quality.values()])) if clip else None
+    found = {
+        "clip": f"{'+'.join(spec.motion.names)} {spec.body.gender} {worn}",
+        "garments": len(spec.outfit),
+        "accepted": clip is not None,
+        "tries": timed.calls,
+        "penetration": inside,
+        "s_per_frame": timed.seconds / max(timed.frames, 1),
+    }
+    print(f"{json.dumps(found)} {why}", flush=True)
+    return found
 
 
-def _shot(case: Case, moved: dict[str, np.ndarray], t: int, turn: float, folder: Path) -> Image.Image:
-    scene = session.empty_scene(2)
-    scene.render.engine, scene.cycles.samples, scene.cycles.max_bounces = "CYCLES", 12, 2
-    scene.cycles.use_denoising, scene.view_settings.view_transform = True, "Standard"
-    scene.render.resolution_x, scene.render.resolution_y = SIZE
-    scene.world = bpy.data.worlds.new("world")
-    scene.world.use_nodes = True
-    scene.world.node_tree.nodes["Background"].inputs[0].default_value = (0.4, 0.42, 0.45, 1)
-    body = case.vertices[case.lead + t]
-    shapes = [("body", body, case.body.faces, (0.75, 0.45, 0.33))]
-    shapes += [
-        (w.garment.name, np.nan_to_num(moved[w.garment.name][t]), w.garment.faces, COLOURS.get(w.garment.name))
-        for w in case.dressed
-    ]
-    for name, vertices, faces, colour in shapes:
-        material = bpy.data.materials.new(name)
-        material.use_nodes = True
-        material.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (*(colour or (0.2,) * 3), 1)
-        material.node_tree.nodes["Principled BSDF"].inputs["Roughness"].default_value = 0.8
-        session.mesh_object(name, vertices, faces).data.materials.append(material)
-    facing = np.array([0.0, 0.0, 1.0])
-    facing = rotvec_to_rotmat(case.motion.global_orient[case.lead][None])[0] @ facing
-    angle = np.arctan2(facing[1], facing[0]) + turn
-    centre = (body.min(axis=0) + body.max(axis=0)) / 2
-    place = centre + np.array([2.9 * np.cos(angle), 2.9 * np.sin(angle), 0.3])
-    camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-    camera.location = place
-    camera.rotation_euler = Vector((centre - place).tolist()).to_track_quat("-Z", "Y").to_euler()
-    sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
-    sun.data.energy, sun.rotation_euler = 3.0, (0.8, 0.2, angle + 2.2)
-    for thing in (camera, sun):
-        scene.collection.objects.link(thing)
-    scene.camera, scene.render.filepath = camera, str(folder / "shot.png")
-    with session.output_to(folder / "log"):
-        bpy.ops.render.render(write_still=True)
-    with Image.open(folder / "shot.png") as image:
-        return image.convert("RGB")
+def mean(values: list[Any]) -> float | None:
+    """Mean of what was measured; None if nothing was."""
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 4) if known else None
+
+
+def each(rows: list[dict[str, Any]], chosen: Callable[[dict[str, Any]], bool]) -> float | None:
+    """Seconds per frame over some of the clips."""
+    return mean([found["s_per_frame"] for found in rows if chosen(found)])
 
 
 def main() -> None:
-    """Run both solvers on every case."""
+    """Run the clips, then the soft body, then a little rendering."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--motion", action="append", help="AMASS npz, first and last + 1 frame of the file")
-    parser.add_argument("--outfit", action="append", help="garments, innermost first")
-    parser.add_argument("--quality", type=int, default=10, help="sub-steps per 1/30 s")
-    parser.add_argument("--pictures", type=Path, help="folder for one contact sheet a clip")
+    parser.add_argument("--quick", action="store_true", help="three clips, the soft body on one of them")
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--sequences", default="cmu", help="as for synth render")
+    parser.add_argument("--softbody", type=int, default=8, help="clips that the soft body is tried on")
+    parser.add_argument("--pictures", type=Path, help="folder for a sheet of each clip")
     options = parser.parse_args()
-    rows: list[dict] = []
-    for motion in options.motion or [f"{EMBEDDED}:600:780"]:
-        for outfit in options.outfit or ["trousers+tshirt", "skirt+tshirt"]:
-            case = prepared(motion, outfit)
-            results = {}
-            for solver in ("cloth", "softbody"):
-                found, results[solver] = measured(case, solver, options.quality)
-                rows += found
-            if options.pictures:
-                options.pictures.mkdir(parents=True, exist_ok=True)
-                name = f"0002-{Path(motion.rsplit(':', 2)[0]).stem}-{outfit.replace('+', '-')}.jpg"
-                picture(case, results, options.pictures / name)
-    print(table(rows))
-    mean = {s: float(np.mean([r["solve_s"] for r in rows if r["solver"] == s])) for s in ("cloth", "softbody")}
-    print(
-        json.dumps(
-            {
-                "cloth_s_per_frame": round(mean["cloth"], 3),
-                "softbody_s_per_frame": round(mean["softbody"], 3),
-                "repair_s_per_frame": round(float(np.mean([r["repair_s"] for r in rows])), 3),
-                "judge_s_per_frame": round(float(np.mean([r["judge_s"] for r in rows])), 3),
-                "accepted": {
-                    s: float(np.mean([r["accepted"] for r in rows if r["solver"] == s])) for s in ("cloth", "softbody")
-                },
-                "penetration_mean_percent": round(max(r["penetration"][2] for r in rows), 3),
-            }
-        )
-    )
+    clips, soft = (3, 1) if options.quick else (options.clips, options.softbody)
+    cloth: list[dict[str, Any]] = []
+    softbody: list[dict[str, Any]] = []
+    render: list[float] = []
+    for index, spec in enumerate(specs(clips, options.sequences)):
+        clip, timed, why = tried(spec)
+        cloth.append(row(spec, clip, timed, why))
+        if clip is not None and options.pictures:
+            drawn(spec, clip, options.pictures / f"{index:03d}.png")
+        if clip is not None and len(render) < 2:
+            render.append(rendering(spec, clip))
+        if index < soft:
+            other = replace(spec, simulation=replace(spec.simulation, solver="softbody", retries=0))
+            clip, timed, why = tried(other, tries=1)
+            softbody.append(row(other, clip, timed, f"soft body {why}"))
+            if clip is not None and options.pictures:
+                drawn(other, clip, options.pictures / f"{index:03d}-softbody.png")
+    per_frame, drawn_frame = mean([found["s_per_frame"] for found in cloth]), mean(render)
+    both = each(cloth[: len(softbody)], lambda _: True), each(softbody, lambda _: True)
+    one, two = (each(cloth, lambda found, n=n: found["garments"] == n) for n in (1, 2))
+    print(f"one garment: {one} s a frame, two: {two} s")
+    result = {
+        "clips": len(cloth),
+        "accepted": mean([float(found["accepted"]) for found in cloth]),
+        "accepted_first": mean([float(found["accepted"] and found["tries"] == 1) for found in cloth]),
+        "penetration_mean": mean([found["penetration"] for found in cloth]),
+        "s_per_frame": per_frame,
+        "sim_over_render": round(per_frame / drawn_frame, 4) if per_frame and drawn_frame else None,
+        "softbody_accepted": mean([float(found["accepted"]) for found in softbody]),
+        "softbody_over_cloth_s": round(both[1] / both[0], 3) if both[0] and both[1] else None,
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
