@@ -11,7 +11,11 @@ from train.backbones import load_weights
 from train.backbones.hrnet import HRNet
 from train.batch import Batch, State, TemporalModel, last
 from train.body import BodyLayer
+from train.checkpoint import load_model
+from train.clips import Clips
+from train.inference import predict_frames, view_batch, views
 from train.models import build
+from train.run import Run, fit
 
 _SPEC = importlib.util.spec_from_file_location("small_batches", Path(__file__).with_name("small_batches.py"))
 assert _SPEC is not None
@@ -119,3 +123,25 @@ def test_published_hrnet_weights_load_by_name_beside_a_classifier(tmp_path: Path
     assert local.shape == (1, network.local_features, 18, 18)
     assert coarse.shape == (1, network.features, 3, 3)
     assert torch.equal(other(images), coarse)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_it_trains_on_shards_and_its_checkpoint_predicts_every_frame(
+    name: str, clips_folder: Path, tmp_path: Path
+) -> None:
+    # flow, part masks and occluded features come from the shards here, not from `small_batch`
+    terms: list[dict[str, float]] = []
+    settings = {"steps": 4, "batch": 2, "log_every": 2, "save_every": 4}
+    run = Run(model=name, data=(clips_folder,), out=tmp_path / "run", preset="smoke", settings=settings, size=32)
+    path = fit(run, report=lambda progress: terms.append(progress.terms))
+    own = {"hpof": "flow", "spsnet": "occlusion", "tar": "keypoints_2d"}[name]
+    assert len(terms) == 2
+    assert all(t[own] > 0 for t in terms)
+    model, _ = load_model(path)
+    features = None if name == "tar" else tmp_path / "run" / "features" / "0"
+    clips = Clips(clips_folder, 1, model.needs, features=features, size=32)
+    view = next(iter(views(clips)))
+    found = predict_frames(model, lambda a, b: view_batch(clips, view, a, b), view.frames)
+    assert found.rotations.shape == (1, view.frames, 24, 3, 3)
+    assert found.rotations.isfinite().all()
+    assert (found.transl is not None) == (name == "tar")
