@@ -17,6 +17,7 @@ COMMANDS = {
     "extract": "Store frozen features beside the shards.",
     "evaluate": "Measure a checkpoint on shards.",
     "predict": "Recover a motion from a video, pictures or a shard.",
+    "table": "The papers' comparisons and ablations, on one's own data.",
     "info": "Options, parameters and receptive field of a model.",
     "check": "Read a real data set, say what it holds, draw samples.",
 }

@@ -17,12 +17,13 @@ from train.inference import View, complete, predict_frames, view_batch, views
 
 Array = np.ndarray
 
-__all__ = ["JOINT_ROOTS", "Report", "evaluate", "measure_view", "table"]
+__all__ = ["JOINT_ROOTS", "Report", "Smoother", "evaluate", "measure_view", "table"]
 
 JOINT_ROOTS: dict[str, tuple[int, ...]] = {"smpl24": (1, 2), "lsp14": (2, 3), "h36m17": (0,)}
 """Joint sets and what they are centred on: the middle of the hips (H36M's point 0 is that already)."""
 
 Smoother = Callable[[Prediction, float], Prediction]
+"""Changes a sequence's prediction, given its frame rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,12 +152,14 @@ class Loop:
         self.sources, self.settings, self.out, self.weights = sources, settings, out, weights
         self.about = about or {}
         self.step = 0
-        self.optimizer = torch.optim.Adam(model.parameter_groups(settings.lr), weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.Adam(
+            model.parameter_groups(settings.lr), weight_decay=settings.weight_decay, fused=True
+        )
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         adversary = model.adversary
         self.adversary_optimizer = None
         if adversary is not None:
-            self.adversary_optimizer = torch.optim.Adam(adversary.parameters(), lr=settings.lr_adversary)
+            self.adversary_optimizer = torch.optim.Adam(adversary.parameters(), lr=settings.lr_adversary, fused=True)
         dtype = AMP[settings.amp]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.dtype = dtype

@@ -7,8 +7,7 @@ from synth.errors import SynthError
 from train.body import BodyLayer
 from train.checkpoint import load_model
 from train.clips import Clips
-from train.evaluate import Report, evaluate
-from train.models.smoothing import OneEuro
+from train.evaluate import Report, Smoother, evaluate
 from train.run import check_body, choose_device
 
 __all__ = ["measure"]
@@ -22,7 +21,7 @@ def measure(
     body: str = "free",
     device: str = "auto",
     window: int | None = None,
-    one_euro: bool = False,
+    smooth: Smoother | None = None,
 ) -> Report:
     """Evaluate a checkpoint.
 
@@ -33,7 +32,7 @@ def measure(
         body: The shards' body model.
         device: Where to run the network.
         window: Frames a window sees; the model's own by default.
-        one_euro: Smooth predictions by a one-euro filter before measuring.
+        smooth: Changes predictions before they are measured, such as `OneEuro()`.
 
     Raises:
         SynthError: a file is wrong, features are missing or of another encoder, or the body is not the shards'.
@@ -55,7 +54,6 @@ def measure(
         if clips.store is not None:
             _same_encoder(clips, held, checkpoint)
         sources.append(clips)
-    smooth = OneEuro() if one_euro else None
     return evaluate(model.to(chosen), sources, layer, device=chosen, window=window, smooth=smooth)
 
 

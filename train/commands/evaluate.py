@@ -41,8 +41,10 @@ def evaluate(
     from synth.files import write_text
     from train.evaluate import table
     from train.measure import measure
+    from train.models.smoothing import OneEuro
 
-    report = measure(checkpoint, folders, features=features, body=body, device=device, window=window, one_euro=one_euro)
+    smooth = OneEuro() if one_euro else None
+    report = measure(checkpoint, folders, features=features, body=body, device=device, window=window, smooth=smooth)
     if by_motion:
         click.echo(table(report))
     for name, value in report.mean.items():
