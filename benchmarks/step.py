@@ -9,7 +9,8 @@ loop's bookkeeping. All go by turns. On the CPU the loader works in the same pro
 all runs in one thread, and CPU time is taken: the share is then what loading costs if nothing is hidden behind
 the network, and other programs on the machine do not matter. On CUDA the clock is taken and two processes read.
 
-Smaller is better; the last line is JSON: the loader's share of a step, and that of all beyond floor and update. Targets: 0.10 with features, 0.20 from JPEGs.
+Smaller is better. The last line is JSON: the loader's share of a step, and the share of all that is neither floor nor
+update. Targets: 0.10 with features, 0.20 from JPEGs.
 """
 
 import argparse
