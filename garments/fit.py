@@ -18,6 +18,10 @@ Nearest = Callable[[Array], tuple[Array, Array]]
 """For points (N, 3) [m]: signed distance to a surface (N,) [m], negative inside, and outward unit normals (N, 3)."""
 
 
+_CLEAR = 0.0003
+"""Out of the body [m]."""
+
+
 def averaging(edges: Int[Array, "E 2"], count: int) -> csr_array:
     """Matrix (V, V) that replaces each vertex by the mean of its neighbours."""
     both = np.concatenate([edges, edges[:, ::-1]])
@@ -53,7 +57,21 @@ def fit(
         smoothing: Laplacian rounds on the displacement; few keep folds where body parts meet.
     """
     moved = vertices + smoothed(displacement, averaging(edges, len(vertices)), smoothing)
-    return pushed_out(moved, faces, edges, body, clearance)
+    return _freed(pushed_out(moved, faces, edges, body, clearance), body)
+
+
+def _freed(vertices: Float[Array, "V 3"], body: Nearest, rounds: int = 10) -> Float[Array, "V 3"]:
+    """Move the few vertices that are still inside just out: between thighs there is no room for the clearance."""
+    stuck = np.arange(len(vertices))
+    for _ in range(rounds):
+        distance, normal = body(vertices[stuck])
+        inside = distance < 0.0
+        stuck = stuck[inside]
+        if len(stuck) == 0:
+            break
+        vertices = vertices.copy()
+        vertices[stuck] += (_CLEAR - distance[inside])[:, None] * normal[inside]
+    return vertices
 
 
 def pushed_out(

@@ -75,3 +75,18 @@ def test_a_bump_pushes_without_leaving_a_spike() -> None:
     step = np.linalg.norm((out - vertices)[edges[:, 0]] - (out - vertices)[edges[:, 1]], axis=1)
     assert step.max() < 0.02
     assert np.linalg.norm(out - vertices, axis=1).max() == pytest.approx(0.0114, abs=0.006)
+
+
+def test_what_is_caught_in_a_gap_narrower_than_the_clearance_ends_up_just_clear() -> None:
+    """Mutation: without the last steps the two walls push it to and fro."""
+    vertices, faces, edges = tube(0.0008)
+
+    def walls(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All is solid but a slit of 2 mm around x = 0."""
+        toward = -np.where(points[:, 0] < 0, -1.0, 1.0)
+        return 0.001 - np.abs(points[:, 0]), toward[:, None] * np.array([1.0, 0.0, 0.0])
+
+    start = vertices + np.array([0.003, 0.0, 0.0])
+    clear = fit(start, faces, edges, 0 * start, walls, np.full(len(start), 0.003))
+    assert walls(start)[0].max() < 0
+    assert walls(clear)[0].min() > -1e-4
