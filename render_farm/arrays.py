@@ -18,7 +18,6 @@ from render_farm.plan import Job
 from render_farm.store import Store, open_store
 from render_farm.submit import Replacer, unsettled
 from synth.errors import SynthError
-from synth.spec import to_json
 
 __all__ = ["run_share", "submit_arrays"]
 
@@ -112,7 +111,7 @@ def _executor(system: str, folder: Path, options: Options, workers: int, queue: 
 def _order(job: Job, store: Store, options: Options, run: str) -> Order:
     return Order(
         clip_id=job.clip_id,
-        spec=to_json(job.spec),
+        spec=job.text,
         store=store.url,
         driver=f"array-{run}",
         device=options.device,

@@ -26,7 +26,6 @@ from render_farm.plan import Job
 from render_farm.records import DriverReport, Failure
 from render_farm.store import Store
 from synth.errors import SynthError
-from synth.spec import to_json
 
 __all__ = ["Driver", "Options", "Summary"]
 
@@ -235,7 +234,7 @@ class Driver:
     def _order(self, task: Task) -> str:
         return Order(
             clip_id=task.job.clip_id,
-            spec=to_json(task.job.spec),
+            spec=task.job.text,
             store=self._store.url,
             driver=self.report.driver,
             stage=task.stage,

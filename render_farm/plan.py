@@ -11,7 +11,7 @@ from synth.config import Config
 from synth.errors import SynthError
 from synth.files import replacing
 from synth.shards.manifest import describe
-from synth.spec import ClipSpec, from_plain, to_plain
+from synth.spec import ClipSpec, from_plain, to_json, to_plain
 
 __all__ = ["Cost", "Job", "estimate", "make_job", "read_plan", "write_plan"]
 
@@ -43,6 +43,8 @@ class Job:
     attributes: dict[str, Any]
     """As the manifest lists them, for choosing jobs without reading the spec."""
     cost: Cost
+    text: str
+    """The spec's canonical JSON."""
 
 
 def estimate(spec: ClipSpec) -> Cost:
@@ -57,7 +59,9 @@ def estimate(spec: ClipSpec) -> Cost:
 
 def make_job(spec: ClipSpec) -> Job:
     """The job of a clip."""
-    return Job(clip_id=spec.clip_id, spec=spec, attributes=describe(spec), cost=estimate(spec))
+    text = to_json(spec)
+    clip_id = hashlib.sha256(text.encode()).hexdigest()[:16]  # as `ClipSpec.clip_id`, which would write it once more
+    return Job(clip_id=clip_id, spec=spec, attributes=describe(spec), cost=estimate(spec), text=text)
 
 
 def write_plan(path: Path, specs: Iterable[ClipSpec], config: Config | None = None) -> tuple[int, Cost]:
@@ -85,13 +89,8 @@ def write_plan(path: Path, specs: Iterable[ClipSpec], config: Config | None = No
 
 def line(job: Job) -> str:
     """A job as a line of a plan."""
-    plain = {
-        "id": job.clip_id,
-        "attributes": job.attributes,
-        "cost": asdict(job.cost),
-        "spec": to_plain(job.spec),
-    }
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
+    facts = {"attributes": job.attributes, "cost": asdict(job.cost), "id": job.clip_id}
+    return f'{json.dumps(facts, separators=(",", ":"))[:-1]},"spec":{job.text}}}\n'
 
 
 def read_plan(path: Path) -> Iterator[Job]:

@@ -1,13 +1,14 @@
 import json
-import shutil
 from pathlib import Path
 
 import drill_kit
 import farm_fixtures
 import pytest
 
-from render_farm import records
+from render_farm import board, records
+from render_farm.collect import collect
 from render_farm.job import Limits, Order, Outcome, perform, version
+from render_farm.plan import write_plan
 from render_farm.store import open_store
 from synth.spec import to_json
 
@@ -105,4 +106,17 @@ def test_an_object_store_gets_shard_and_log(ledger: Path, tmp_path: Path, bucket
     assert store.fault(spec.clip_id) == ""
     assert "--- attempt" in store.log(spec.clip_id)
     assert list((tmp_path / "scratch").iterdir()) == []
-    shutil.rmtree(tmp_path / "scratch")
+
+    specs = [spec, drill_kit.spec(8)]
+    write_plan(tmp_path / "plan.jsonl", specs)
+    board.keep_plan(store, tmp_path / "plan.jsonl")
+    store.write(f"rejected/{specs[1].clip_id}.json", '{"reasons": ["slipped off"]}')
+    found = collect(store)
+    assert (found.shards, found.rejected, found.missing) == (1, 1, [])
+    import fsspec
+
+    lines = fsspec.filesystem("s3").cat_file(f"{url}/manifest.jsonl").decode().splitlines()
+    assert [(json.loads(line)["clip_id"], json.loads(line)["status"]) for line in lines] == [
+        (spec.clip_id, "done"),
+        (specs[1].clip_id, "rejected"),
+    ]

@@ -18,6 +18,8 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert count == 3
     assert cost.images == 6
     assert [job.spec for job in jobs] == specs
+    assert [job.clip_id for job in jobs] == [spec.clip_id for spec in specs]
+    assert json.loads((tmp_path / "plan.jsonl").read_text().splitlines()[1])["attributes"]["gender"] == "neutral"
     assert jobs[0].attributes["outfit"] == "bare"
     assert read_config((tmp_path / "plan.jsonl").read_text(), "") == Config()
 
