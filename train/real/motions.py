@@ -13,6 +13,7 @@ from synth.motion import amass
 from synth.motion.resample import frame_count, sampled_at
 from synth.rng import generator
 from train.real.amass import AMASS
+from train.real.files import readable
 
 Array = np.ndarray
 
@@ -66,6 +67,10 @@ class MotionWindows:
     def __len__(self) -> int:
         return int(self.ends[-1])
 
+    def windows_of(self, file: int) -> int:
+        """Number of windows of one motion."""
+        return int(self.ends[file] - (self.ends[file - 1] if file else 0))
+
     @property
     def hours(self) -> float:
         """Length of all motions together [h]."""
@@ -76,30 +81,30 @@ class MotionWindows:
             raise IndexError(f"window {index} of {len(self)}")
         file = bisect_right(self.ends, index)  # pyright: ignore[reportArgumentType]
         first = int(self.ends[file - 1]) if file else 0
-        return self._windows(file, [index - first])[0]
+        return self._windows(self._recording(file), [index - first])[0]
 
-    def _windows(self, file: int, numbers: list[int]) -> list[MotionWindow]:
-        """Some windows of one file."""
-        entry = self.source.entries[file]
-        recording = amass.read(self.source.files[file], name=entry.name)
+    def _recording(self, file: int) -> amass.Recording:
+        path = self.source.files[file]
+        with readable(path, "npz"):
+            return amass.read(path, name=self.source.entries[file].name)
+
+    def _windows(self, recording: amass.Recording, numbers: list[int]) -> list[MotionWindow]:
+        """Some windows of one motion."""
         betas = np.zeros(10)
         betas[: min(10, len(recording.betas))] = recording.betas[:10]
         step = recording.motion.fps / self.fps
-        windows = []
-        for number in numbers:
-            start = number * self.stride
-            positions = (start + np.arange(self.length)) * step
-            motion = sampled_at(recording.motion, positions.clip(0, len(recording.motion) - 1), self.fps)
-            windows.append(
-                MotionWindow(
-                    name=entry.name,
-                    start=start,
-                    poses=motion.full_pose.copy(),
-                    betas=betas,
-                    transl=motion.transl.copy(),
-                )
+        starts = np.array(numbers) * self.stride
+        positions = ((starts[:, None] + np.arange(self.length)) * step).clip(0, len(recording.motion) - 1)
+        # all at once: interpolating has a cost of its own for each call
+        motion = sampled_at(recording.motion, positions.ravel(), self.fps)
+        poses = motion.full_pose.reshape(len(starts), self.length, 24, 3)
+        transl = motion.transl.reshape(len(starts), self.length, 3)
+        return [
+            MotionWindow(
+                name=recording.motion.source, start=int(start), poses=pose.copy(), betas=betas, transl=move.copy()
             )
-        return windows
+            for start, pose, move in zip(starts, poses, transl, strict=True)
+        ]
 
     def stream(
         self, seed: int = 0, epoch: int = 0, buffer: int = 4096, part: int = 0, parts: int = 1
@@ -120,11 +125,13 @@ class MotionWindows:
         files = generator(seed, "motion files", epoch).permutation(len(self.source.entries))[part::parts]
         waiting: list[MotionWindow] = []
         for file in files.tolist():
-            count = int(self.ends[file] - (self.ends[file - 1] if file else 0))
+            count = self.windows_of(file)
             chunk = max(1, buffer // 2)
-            numbers = rng.permutation(count)
+            if not count:
+                continue
+            numbers, recording = rng.permutation(count), self._recording(file)
             for begin in range(0, count, chunk):
-                waiting += self._windows(file, numbers[begin : begin + chunk].tolist())
+                waiting += self._windows(recording, numbers[begin : begin + chunk].tolist())
                 while len(waiting) > max(1, buffer - chunk):
                     yield _draw(waiting, rng)
         while waiting:
