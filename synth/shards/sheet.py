@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from synth.files import replacing
+from synth.labels.keypoints import project_points, to_camera
 from synth.labels.visibility import Visibility
+from synth.shards.drawing import triangles_of
 from synth.shards.manifest import Entry, open_dataset
 from synth.shards.read import ShardReader
 
@@ -16,16 +18,20 @@ Array = np.ndarray
 
 __all__ = [
     "COLUMNS",
+    "Block",
+    "assemble",
+    "clip_block",
     "depth_colours",
     "draw_sheet",
     "flow_colours",
     "garment_colours",
     "normal_colours",
     "part_colours",
+    "wireframe",
     "with_joints",
 ]
 
-COLUMNS = ("picture", "joints", "parts", "garments", "depth [m]", "normals", "flow [px]")
+COLUMNS = ("picture", "joints", "wireframe", "parts", "garments", "depth [m]", "normals", "flow [px]")
 _BACK, _TEXT, _FAINT = (24, 26, 30), (232, 232, 232), (150, 154, 160)
 _LEFT, _RIGHT, _MIDDLE = (255, 146, 43), (51, 173, 255), (240, 240, 240)
 _GAP, _HEAD = 6, 46
@@ -35,7 +41,9 @@ _SIDES = "mlrmlrmlrmlrmlrmlrlrlrlr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
+class Block:
+    """One clip's part of a sheet."""
+
     entry: Entry
     caption: str
     rows: list[list[UInt8[Array, "H W 3"]]]
@@ -63,15 +71,16 @@ def draw_sheet(folder: Path, out: Path, clips: int = 8, views: int = 4, frame: f
     blocks = []
     for index in chosen:
         reader, entry = shards[int(index)], shards.entries[int(index)]
-        blocks.append(_block(reader, entry, min(views, entry.views), int(frame * (entry.frames - 1))))
+        blocks.append(clip_block(reader, entry, min(views, entry.views), int(frame * (entry.frames - 1))))
         reader.close()
-    sheet = _assemble(blocks)
+    sheet = assemble(blocks)
     with replacing(out) as part:
         sheet.save(part, format="PNG")
     return len(blocks)
 
 
-def _block(reader: ShardReader, entry: Entry, views: int, t: int) -> _Block:
+def clip_block(reader: ShardReader, entry: Entry, views: int, t: int) -> Block:
+    """Draw the first views of frame t of one clip."""
     about = entry.attributes
     facts = [entry.clip_id, f"{about['motion']} ({about['kind']})", f"{about['gender']} {about['body']} body"]
     caption = "   |   ".join([*facts, str(about["outfit"]), f"frame {t} of {entry.frames}"])
@@ -83,6 +92,7 @@ def _block(reader: ShardReader, entry: Entry, views: int, t: int) -> _Block:
             [
                 maps["rgb"],
                 with_joints(maps["rgb"], maps["keypoints_2d"], maps["visibility"], maps["bbox"]),
+                wireframe(reader, view, t, maps["rgb"]),
                 _over(maps["rgb"], part_colours()[maps["parts"]], shown),
                 _over(maps["rgb"], garment_colours()[maps["garments"] % 8], maps["garments"] > 0),
                 depth_colours(maps["depth"], shown),
@@ -93,7 +103,7 @@ def _block(reader: ShardReader, entry: Entry, views: int, t: int) -> _Block:
         far, quick = maps["depth"][shown], np.linalg.norm(maps["flow"][shown], axis=1)
         numbers = f"{far.min():.2f}-{far.max():.2f} m, flow to {quick.max():.1f} px" if shown.any() else "nobody seen"
         notes.append(f"view {view}: {numbers}")
-    return _Block(entry=entry, caption=caption, rows=rows, notes=notes)
+    return Block(entry=entry, caption=caption, rows=rows, notes=notes)
 
 
 def part_colours() -> UInt8[Array, "25 3"]:
@@ -145,8 +155,8 @@ def _over(rgb: UInt8[Array, "H W 3"], colours: UInt8[Array, "H W 3"], where: Boo
 
 
 def with_joints(
-    rgb: Array, points: Float[Array, "24 2"], visibility: UInt8[Array, " 24"], bbox: Float[Array, " 4"]
-) -> Array:
+    rgb: UInt8[Array, "H W 3"], points: Float[Array, "24 2"], visibility: UInt8[Array, " 24"], bbox: Float[Array, " 4"]
+) -> UInt8[Array, "H W 3"]:
     """Skeleton and box over the picture: left orange, right blue; hollow joints are hidden."""
     scale = 3  # drawn larger and scaled down, for smooth lines
     height, width = rgb.shape[:2]
@@ -169,7 +179,31 @@ def with_joints(
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _assemble(blocks: list[_Block]) -> Image.Image:
+def wireframe(reader: ShardReader, view: int, t: int, rgb: UInt8[Array, "H W 3"]) -> UInt8[Array, "H W 3"]:
+    """Edges of the triangles that face the camera, over the darkened picture: the body white, garments in colour."""
+    scale = 3
+    height, width = rgb.shape[:2]
+    image = Image.fromarray((rgb * 0.5).astype(np.uint8)).resize((width * scale, height * scale))
+    pen = ImageDraw.Draw(image)
+    pose, K = reader.clip(f"views/{view}/T_camera_world", t, 1)[0], reader.clip(f"views/{view}/K")
+    meshes = [(reader.clip("vertices_world", t, 1)[0], reader.clip("faces"), (225, 225, 225))]
+    for index, (name, _, _) in enumerate(reader.layout.garments):
+        triangles, _ = triangles_of(reader.clip(f"garments/{name}/faces"))
+        colour = tuple(garment_colours()[(index + 1) % 8].tolist())
+        meshes.append((reader.clip(f"garments/{name}/vertices_world", t, 1)[0], triangles, colour))
+    for vertices, faces, colour in meshes:
+        at = project_points(to_camera(vertices.astype(np.float64), pose), K) * scale
+        a, b, c = (at[faces[:, i]] for i in range(3))
+        area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+        fronts = faces[area < 0]
+        edges = np.unique(np.sort(fronts[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
+        for line in at[edges].reshape(-1, 4).tolist():
+            pen.line(line, fill=colour)
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def assemble(blocks: list[Block]) -> Image.Image:
+    """Put the clips below each other."""
     cells = [row[0].shape[:2] for block in blocks for row in block.rows] or [(80, 80)]
     height, width = (max(size[axis] for size in cells) for axis in (0, 1))
     line = height + _GAP + 14
