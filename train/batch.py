@@ -165,6 +165,8 @@ class TemporalModel(nn.Module, ABC):
     """Whether it speaks of frame T // 2 only (prediction and compared labels then have T = 1)."""
     window: int = 16
     """T it is trained with."""
+    history: int = 0
+    """Frames before the first one that counts which evaluation shows in every window but a view's first."""
     receptive_field: int | None = None
     """Frames that one output depends on; None: the whole window."""
     adversary: nn.Module | None

@@ -52,7 +52,9 @@ def view_batch(clips: Clips, view: View, start: int, stop: int) -> Batch:
     return stack([clips.sample(Place(view.shard, view.number, start), Change(), stop - start)])
 
 
-def layout(frames: int, window: int, centre_only: bool) -> tuple[Int[Array, "N W"], Int[Array, "N K"]]:
+def layout(
+    frames: int, window: int, centre_only: bool, history: int = 0
+) -> tuple[Int[Array, "N W"], Int[Array, "N K"]]:
     """Which frames each window sees, and which of its outputs are kept for which frame.
 
     Windows follow one another; the last one is moved back so that it ends with the view. A view shorter than the
@@ -62,6 +64,7 @@ def layout(frames: int, window: int, centre_only: bool) -> tuple[Int[Array, "N W
         frames: Of the view.
         window: Frames the model sees.
         centre_only: Whether a window gives its centre frame only.
+        history: Frames before the first one kept that every window but the first sees.
 
     Returns:
         Frame of each place of each window (N, W); for each output of each window (N, K) the frame it is kept for, or
@@ -71,9 +74,11 @@ def layout(frames: int, window: int, centre_only: bool) -> tuple[Int[Array, "N W
         centres = np.arange(frames)
         seen = np.clip(centres[:, None] + np.arange(window) - window // 2, 0, frames - 1)
         return seen, centres[:, None]
-    starts = np.minimum(np.arange(0, frames, window), max(0, frames - window))
+    history = min(history, window - 1)
+    first_kept = np.concatenate([[0], np.arange(window, frames, window - history)])
+    starts = np.clip(first_kept - history, 0, max(0, frames - window))
     places = starts[:, None] + np.arange(window)
-    fresh = places >= np.arange(0, frames, window)[:, None]
+    fresh = places >= first_kept[:, None]
     return np.minimum(places, frames - 1), np.where(fresh & (places < frames), places, -1)
 
 
@@ -112,7 +117,7 @@ def predict_frames(
     Returns:
         A prediction of shape (1, frames, ...), on the CPU.
     """
-    seen, kept = layout(frames, window or model.window, model.centre_only)
+    seen, kept = layout(frames, window or model.window, model.centre_only, model.history)
     parts: list[tuple[Prediction, Array]] = []
     for first in range(0, len(seen), group):
         wanted = seen[first : first + group]

@@ -13,7 +13,7 @@ from train.batch import Batch, State, TemporalModel, last
 from train.body import BodyLayer
 from train.checkpoint import load_model
 from train.clips import Clips
-from train.inference import predict_frames, view_batch, views
+from train.inference import layout, predict_frames, view_batch, views
 from train.models import build
 from train.run import Run, fit
 
@@ -145,3 +145,14 @@ def test_it_trains_on_shards_and_its_checkpoint_predicts_every_frame(
     assert found.rotations.shape == (1, view.frames, 24, 3, 3)
     assert found.rotations.isfinite().all()
     assert (found.transl is not None) == (name == "tar")
+
+
+@pytest.mark.parametrize("frames", [1, 3, 8, 9, 13, 40])
+@pytest.mark.parametrize("history", [0, 4, 12])
+def test_every_frame_is_kept_once_and_has_its_history(frames: int, history: int) -> None:
+    seen, kept = layout(frames, 8, False, history)
+    assert sorted(kept[kept >= 0].tolist()) == list(range(frames))
+    assert (seen[kept >= 0] == kept[kept >= 0]).all()
+    for row, own in zip(seen, kept, strict=True):
+        first = own[own >= 0].min()
+        assert row[0] == 0 or first - row[0] >= min(history, 7)

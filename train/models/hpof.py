@@ -89,6 +89,8 @@ class HPOF(TemporalModel):
         self.temporal = _temporal(config)
         if isinstance(self.temporal, CausalTCN):
             self.receptive_field = self.temporal.receptive_field
+        # Only a view's first frame has no past: the paper pushes frames through one window (section 3.4).
+        self.history = config.window // 2
         self.adversary = MotionDiscriminator(hidden=config.channels) if config.adversarial else None
 
     def forward(self, batch: Batch) -> Prediction:
