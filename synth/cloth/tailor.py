@@ -100,7 +100,6 @@ _MODELS = {
     "loose_shirt": _top(Cut(edge=0.0245, ease=0.030, taper=0.0, sleeve=1.85, hem=0.2), "cotton"),
     "tank_top": _top(Cut(ease=0.012, sleeve=0.0), "jersey", collar=SCOOP),
     "sweater": _top(Cut(edge=0.0245, ease=0.034, taper=0.10, sleeve=1.9, hem=0.05), "wool"),
-    "jacket": _top(Cut(edge=0.025, ease=0.040, taper=0.02, sleeve=1.93, hem=0.12), "denim"),
     "coat": _top(Cut(edge=0.027, ease=0.036, taper=-0.06, sleeve=1.93, hem=0.95), "wool", loose=True),
     "trousers": _bottom(Cut(edge=0.0255, ease=0.010, taper=0.13, hem=1.93)),
     "loose_trousers": _bottom(Cut(edge=0.0265, ease=0.014, taper=-0.01, hem=1.93)),

@@ -1,12 +1,15 @@
 """The patterns and what lays them out; the garments themselves are checked in tests/garments."""
 
+import dataclasses
+import tomllib
+
 import numpy as np
 import pytest
 
 from garments import catalog
 from garments.check import check
 from synth.body.model import load_named
-from synth.cloth.pattern import TrousersCounts, skirt_pattern, trousers_pattern
+from synth.cloth.pattern import TrousersCounts, UpperCounts, skirt_pattern, trousers_pattern, upper_pattern
 from synth.cloth.relax import flattened, relaxed
 from synth.cloth.shell import Field, closed, hung, united
 from synth.cloth.tailor import CUTS, tailored
@@ -83,6 +86,35 @@ def test_trousers_have_three_openings_and_no_edge_of_three_faces() -> None:
     assert (uses == 1).sum() == 24 + 2 * 16
     # Euler's number of a surface with three holes in a sphere.
     assert len(pattern.start) - len(edges) + len(faces) == -1
+
+
+@pytest.mark.parametrize("sleeve", [0, 5])
+def test_a_shirt_has_four_openings_with_or_without_sleeves(sleeve: int) -> None:
+    """Mutation: without sleeves the armholes lie on no hem, and wander."""
+    counts = UpperCounts(front=12, under=4, body=6, armhole=5, shoulder=2, sleeve=sleeve)
+    collar = np.array([[0.0, 0.5, 0.0], [0.06, 0.0, 0.0], [0.0, 0.0, 0.06]])
+    arm = np.array([[0.2, 0.4, 0.0], [0.4, 0.2, 0.0]])
+    armpit, top = np.array([0.17, 0.3, 0.0]), np.array([0.17, 0.45, 0.0])
+    pattern = upper_pattern(counts, hem=0.0, armpit=armpit, top=top, collar=collar, sleeve=arm, depth=0.1)
+    faces = np.array(pattern.faces)
+    directed = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])
+    assert len(np.unique(directed, axis=0)) == len(directed)
+    edges, uses = np.unique(np.sort(directed, axis=1), axis=0, return_counts=True)
+    assert uses.max() == 2
+    # Euler's number of a surface with four holes in a sphere.
+    assert len(pattern.start) - len(edges) + len(faces) == -2
+    border = np.unique(edges[uses == 1])
+    hems = np.array(pattern.curve)
+    assert set(hems[border]) == {0, 1, 2, 3}
+    assert (hems == 2).sum() == (hems == 3).sum() == 4 + 2 * 5
+
+
+def test_the_shipped_garments_are_those_that_there_are_patterns_for() -> None:
+    """Mutation: a measure changed and the garment not built anew."""
+    assert set(catalog.names(catalog.DATA)) == set(CUTS)
+    for name, cut in CUTS.items():
+        table = tomllib.loads((catalog.DATA / name / "garment.toml").read_text())
+        assert table["parameters"] == dataclasses.asdict(cut), name
 
 
 def test_an_unknown_pattern_is_refused() -> None:
