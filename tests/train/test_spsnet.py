@@ -203,4 +203,4 @@ def test_it_learns_a_handful_of_clips(body: BodyLayer, options: dict) -> None:
         totals.append(terms["total"].item())
     assert totals[-1] < 0.6 * totals[0]
     if not options:
-        assert batches.error_mm(model, batch, body) < 25.0
+        assert batches.error_mm(model, batch, body) < 35.0
