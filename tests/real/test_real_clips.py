@@ -1,0 +1,155 @@
+import importlib.util
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import real_formats as formats
+import torch
+
+from synth.body.joints import PAIRS
+from synth.body.model import load_named
+from synth.errors import SynthError
+from synth.shards.manifest import Manifest
+from train.augment import Augmentation, Change
+from train.body import BodyLayer
+from train.clips import Clips, stack
+from train.joints import joint_set
+from train.loop import Loop, Settings, loader
+from train.models import build
+from train.presets import model_options
+from train.real import open_source
+from train.real.clips import RealClips
+
+IMAGES = frozenset({"images"})
+
+
+def opened(form: str, tmp_path: Path, length: int = 4, needs: frozenset[str] = IMAGES, **settings: object) -> RealClips:
+    name, split, write = formats.WRITERS[form]
+    source = open_source(name, write(tmp_path / form), split)
+    return RealClips(source, length, needs, size=32, **settings)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = Path(__file__).parents[1] / "shards" / "shard_factory.py"
+    spec = importlib.util.spec_from_file_location("shard_factory", path)
+    assert spec is not None
+    assert spec.loader is not None
+    factory = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(factory)
+    folder = tmp_path_factory.mktemp("real") / "shards"
+    folder.mkdir()
+    made = factory.make_shard(folder, frames=6, views=2, size=64, seed=0, body=load_named("free", "neutral"))
+    Manifest(folder).record(made)
+    return folder
+
+
+def test_a_sample_has_the_shards_fields_and_shapes(shards: Path, tmp_path: Path) -> None:
+    made = Clips(shards, 4, IMAGES, size=32)[0]
+    for form in ("3dpw", "coco", "penn", "insta"):
+        real = opened(form, tmp_path)[0]
+        assert real.keys() == made.keys(), form
+        for name, value in made.items():
+            if isinstance(value, torch.Tensor):
+                assert (real[name].shape, real[name].dtype) == (value.shape, value.dtype), f"{form}: {name}"
+                assert torch.isfinite(real[name].float()).all(), f"{form}: {name}"
+
+
+def test_masks_say_what_is_known(tmp_path: Path) -> None:
+    whole = opened("3dpw", tmp_path)[0]
+    assert whole["joints_valid"].all(dim=1).tolist() == [True, True, True, False]
+    assert whole["smpl_valid"].tolist() == [True, True, True, False]
+    still = opened("coco", tmp_path)[0]
+    assert not still["joints_valid"].any()
+    assert not still["smpl_valid"].any()
+    assert (still["images"] == still["images"][:1]).all()
+    assert (still["keypoints_2d"] == still["keypoints_2d"][:1]).all()
+    limbs = [i for i, name in enumerate(joint_set("smpl24")) if name in joint_set("coco17")]
+    assert still["keypoints_2d"][0, :, 2].nonzero().ravel().tolist() == [j for j in limbs if j != 8]  # not annotated
+    studio = opened("3dhp", tmp_path)[0]  # limbs and neck only, rooted between the hips
+    assert studio["joints_valid"][0].nonzero().ravel().tolist() == sorted([*limbs, 12])
+    hips = studio["joints_3d"][:, 1:3].mean(dim=1)
+    assert torch.allclose(hips, torch.zeros_like(hips), atol=1e-6)
+    assert not studio["joints_3d"][~studio["joints_valid"]].any()
+
+
+def test_labels_lie_on_the_picture_also_when_it_is_changed(tmp_path: Path) -> None:
+    # the figure is brighter near its joints: catches a mirrored picture with unmirrored labels, or a shifted crop
+    clips = opened("3dpw", tmp_path)
+    for change in (Change(), Change(flip=True), Change(rotation=0.4), Change(shift=(0.1, -0.05), scale=1.3)):
+        sample = clips.window(0, change)
+        red = sample["images"][:3, 0]
+        points = sample["keypoints_2d"][:3]
+        seen = points[..., 2] > 0
+        at = ((points[..., :2] + 1) * 16).long().clamp(0, 31)
+        values = red[torch.arange(3)[:, None], at[..., 1], at[..., 0]]
+        assert values[seen].mean() > red.mean() + 0.5 * red.std()
+    left, right = np.array(PAIRS).T
+    flipped = clips.window(0, Change(flip=True))
+    straight = clips.window(0, Change())
+    for sample in (straight, flipped):  # a figure that faces the camera has its left on the right, mirrored or not
+        assert (sample["joints_3d"][:3, left, 0] > sample["joints_3d"][:3, right, 0]).all()
+    assert torch.equal(straight["joints_valid"], flipped["joints_valid"])
+
+
+def test_windows_follow_from_number_and_draw_also_in_workers(tmp_path: Path) -> None:
+    clips = opened("penn", tmp_path, length=2, augmentation=Augmentation(), seed=3)
+    again = pickle.loads(pickle.dumps(clips))
+    assert len(clips) == 3
+    for name, value in clips[1, 5].items():
+        other = again[1, 5][name]
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
+    assert not torch.equal(clips[1, 5]["images"], clips[1, 6]["images"])
+    with pytest.raises(IndexError):
+        clips.place_of(3)
+
+
+def test_a_window_without_boxes_gives_way_to_the_next(tmp_path: Path) -> None:
+    clips = opened("posetrack", tmp_path, length=1)
+    assert clips[1]["start"] == 2  # nothing is labelled in frame 1
+    assert clips[0]["start"] == 0
+
+
+def test_features_that_came_with_the_data_are_used(tmp_path: Path) -> None:
+    clips = opened("vibe", tmp_path, needs=frozenset({"features"}))
+    assert clips[0]["features"].shape == (4, 16)
+    with pytest.raises(SynthError, match="coco has no features"):
+        opened("coco", tmp_path, needs=frozenset({"features"}))
+    with pytest.raises(SynthError, match="lsp has no parts"):
+        opened("lsp", tmp_path, needs=frozenset({"images", "parts"}))
+    with pytest.raises(SynthError, match="amass has no pictures"):
+        opened("amass", tmp_path)
+    with pytest.raises(SynthError, match="no track has 9 frames"):
+        opened("penn", tmp_path, length=9)
+
+
+def test_shards_and_two_real_data_sets_train_one_model(shards: Path, tmp_path: Path) -> None:
+    needs = IMAGES
+    options = model_options("smoke", "mviper")
+    torch.manual_seed(0)
+    model = build("mviper", options)
+    sources = [
+        Clips(shards, model.window, needs, size=32),
+        RealClips(open_source("3dpw", formats.write_3dpw(tmp_path / "3dpw")), model.window, needs, size=32),
+        RealClips(open_source("coco", formats.write_coco(tmp_path / "coco")), model.window, needs, size=32),
+    ]
+    settings = Settings(steps=4, batch=3, log_every=2, save_every=4)
+    seen = {clip for batch in loader(sources, settings, weights=(1, 1, 1)) for clip in batch.clip_id}
+    assert {clip.partition(":")[0] for clip in seen if ":" in clip} == {"3dpw", "coco"}
+    assert any(":" not in clip for clip in seen)
+    reports = []
+    (tmp_path / "run").mkdir()
+    loop = Loop(
+        model,
+        sources,
+        BodyLayer.named("free"),
+        settings,
+        tmp_path / "run",
+        weights=(1, 1, 1),
+        device=torch.device("cpu"),
+    )
+    loop.run(reports.append)
+    assert reports[-1].step == 4
+    assert all(np.isfinite(value) for report in reports for value in report.terms.values())
+    assert stack([source[0] for source in sources]).joints_valid.any(dim=(1, 2)).tolist() == [True, True, False]
