@@ -108,7 +108,7 @@ def check_schema(reader: ShardReader, findings: Findings) -> None:
 def check_checksums(reader: ShardReader, findings: Findings) -> None:
     """Every dataset and the attributes agree with the shard's own table."""
     try:
-        for sentence in read.check_checksums(reader.path):
+        for sentence in read.checksum_faults(reader):
             name, detail = sentence.split(": ", 1)
             findings.fault("checksum", name, detail)
     except SynthError as error:

@@ -17,7 +17,7 @@ from synth.shards import checksum, schema
 
 Array = np.ndarray
 
-__all__ = ["CLIP_FIELDS", "VIEW_FIELDS", "ShardReader", "check_checksums", "decode_jpeg"]
+__all__ = ["CLIP_FIELDS", "VIEW_FIELDS", "ShardReader", "check_checksums", "checksum_faults", "decode_jpeg"]
 
 VIEW_FIELDS = tuple(name for name in schema.VIEW if name != "rgb_offsets")
 CLIP_FIELDS = ("fps", *schema.CLIP)
@@ -258,18 +258,23 @@ def check_checksums(path: Path) -> list[str]:
         SynthError: the file cannot be read at all.
     """
     with ShardReader(path) as reader:
-        wanted = schema.expected(reader.layout)
-        with _named(path, "checksums"):
-            columns = [_text_column(reader.file, name, len(wanted) + 1) for name in schema.CHECKSUMS]
-        table = dict(zip(*columns, strict=True))
-        faults = [f"{name}: not in the table of checksums" for name in ("attributes", *wanted) if name not in table]
-        for name in wanted:
-            with _named(path, name):
-                if name in table and checksum.content_digest(name, reader.dataset(name)) != table[name]:
-                    faults.append(f"{name}: content differs from its checksum")
-        with _named(path, "attributes"):
-            if checksum.attributes_digest(reader.file, sorted(wanted)) != table.get("attributes"):
-                faults.append("attributes: differ from their checksum")
+        return checksum_faults(reader)
+
+
+def checksum_faults(reader: ShardReader) -> list[str]:
+    """As `check_checksums`, of a shard that is open already."""
+    path, wanted = reader.path, schema.expected(reader.layout)
+    with _named(path, "checksums"):
+        columns = [_text_column(reader.file, name, len(wanted) + 1) for name in schema.CHECKSUMS]
+    table = dict(zip(*columns, strict=True))
+    faults = [f"{name}: not in the table of checksums" for name in ("attributes", *wanted) if name not in table]
+    for name in wanted:
+        with _named(path, name):
+            if name in table and checksum.content_digest(name, reader.dataset(name)) != table[name]:
+                faults.append(f"{name}: content differs from its checksum")
+    with _named(path, "attributes"):
+        if checksum.attributes_digest(reader.file, sorted(wanted)) != table.get("attributes"):
+            faults.append("attributes: differ from their checksum")
     return faults
 
 
