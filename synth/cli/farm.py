@@ -97,14 +97,14 @@ def submit(plan_file: Path | None, config: Config, out: str, **options: Any) -> 
 
 
 def settings_given() -> bool:
-    """Whether the command line names settings, so that a plan is to be made from them."""
+    """Whether the command line names settings, other than the device, so that a plan is to be made from them."""
     from click.core import ParameterSource
 
     context = click.get_current_context()
     return any(
         name.startswith("set_") or name == "config_file"
         for name in context.params
-        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE and name != "set_device"
     )
 
 

@@ -75,6 +75,7 @@ class Scene:
         self.bad, self.plan = bad or {}, folder / "plan.jsonl"
         self.specs = drill_kit.make_plan(self.plan, actions)
         self.environment = drill_kit.environment(self.ledger, RAIMENT_SCRATCH=str(folder / "scratch"))
+        self.environment["DRILL_STORE"] = str(self.out)
         self.wrong: list[str] = []
         self._said = 0
 
@@ -113,7 +114,7 @@ class Scene:
 
     def begun(self) -> int:
         """Jobs begun so far."""
-        return len([path for path in self.ledger.iterdir() if not path.name.startswith(("ended-", "once-"))])
+        return len([path for path in self.ledger.iterdir() if not path.name.startswith(("twice-", "once-"))])
 
     def shards(self) -> int:
         """Shards so far."""
@@ -141,7 +142,7 @@ class Scene:
         sound = drill_kit.sound(self.out)
         verdict.lost = len(good - sound)
         verdict.corrupt = self.shards() - len(sound)
-        verdict.duplicated = sum(max(0, len(list(self.ledger.glob(f"ended-{clip}.*"))) - 1) for clip in good)
+        verdict.duplicated = len(list(self.ledger.glob("twice-*")))  # made although the shard was there by then
         verdict.stale = len(drill_kit.leftovers(self.out)) + len(list((self.folder / "scratch").iterdir()))
         listed = subprocess.run(
             self.command("quarantine", "--out", str(self.out)), capture_output=True, text=True, env=self.environment
@@ -342,9 +343,6 @@ def shard_damaged(folder: Path) -> Scene:
     content = bytearray(second.read_bytes())
     content[len(content) // 2] ^= 1
     second.write_bytes(content)
-    for path in (first, second):  # their ends are forgotten: the second making is no duplicate
-        for ended in scene.ledger.glob(f"ended-{path.stem}.*"):
-            ended.unlink()
     scene.wait(scene.submit())
     return scene
 
@@ -354,7 +352,7 @@ def slurm_controller_killed(folder: Path) -> Scene:
     if not slurm.available():
         raise Skip("no slurmctld, slurmd and munged here (apt-get install slurm-wlm munge)")
     scene = Scene(folder, ["sleep:3"] * 8)
-    with slurm.Slurm(folder / "slurm") as running:
+    with slurm.Slurm() as running:
         scene.environment |= running.environment
         run = scene.submit("--cluster", "slurm-array", "--workers", "2")
         until(lambda: scene.shards() >= 1, 120)
@@ -370,7 +368,7 @@ def slurm_workers(folder: Path) -> Scene:
     if not slurm.available():
         raise Skip("no slurmctld, slurmd and munged here (apt-get install slurm-wlm munge)")
     scene, keys = Scene(folder, ["sleep:3"] * 8), str(folder / "keys")
-    with slurm.Slurm(folder / "slurm") as running:
+    with slurm.Slurm() as running:
         scene.environment |= running.environment
         more = ("--workers", "2", "--certs", keys, "--memory", "1", "--address", "127.0.0.1")
         run = scene.submit("--cluster", "slurm", *more)
@@ -387,7 +385,7 @@ def ssh_connection_killed(folder: Path) -> Scene:
     scene = Scene(folder, ["sleep:2"] * 10)
     with namespaces.Hosts(3) as hosts, namespaces.SshServers(hosts, folder / "ssh", (1, 2)) as servers:
         scene.environment["PATH"] = f"{servers.bin}:{scene.environment['PATH']}"
-        names = ("PYTHONPATH", "RAIMENT_FARM_WORKER", "DRILL_LEDGER", "RAIMENT_SCRATCH")
+        names = ("PYTHONPATH", "RAIMENT_FARM_WORKER", "DRILL_LEDGER", "DRILL_STORE", "RAIMENT_SCRATCH")
         python = servers.python({name: scene.environment[name] for name in names})
         keys = ("--certs", str(folder / "keys"), "--device", "cpu")
         named = ("--host", hosts.addresses[1], "--host", hosts.addresses[2], "--python", python)

@@ -72,8 +72,8 @@ def main() -> None:
     except SynthError as error:
         report(Event(kind="error", text=error.problem, hint=error.hint))
     else:
-        if ledger:
-            (Path(ledger) / f"ended-{spec.clip_id}.{uuid.uuid4().hex[:8]}").touch()
+        if (Path(os.environ.get("DRILL_STORE", "/nowhere")) / f"{spec.clip_id}.h5").exists():
+            (Path(ledger or ".") / f"twice-{spec.clip_id}.{uuid.uuid4().hex[:8]}").touch()
         report(Event(kind="done", seconds={"render": 1.0}))
 
 

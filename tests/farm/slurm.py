@@ -45,18 +45,13 @@ def available() -> bool:
 
 
 class Slurm:
-    """A context manager: Slurm runs while it is open.
+    """A context manager: Slurm runs while it is open."""
 
-    Args:
-        folder: For its files.
-    """
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self._folder = Path("/tmp") / f"drill-slurm-{os.getpid()}"  # munge wants every folder above it well guarded
         self._conf = self._folder / "slurm.conf"
         self.environment = {"SLURM_CONF": str(self._conf)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        del folder
 
     def __enter__(self) -> "Slurm":
         shutil.rmtree(self._folder, ignore_errors=True)

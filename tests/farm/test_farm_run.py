@@ -92,6 +92,24 @@ def test_a_damaged_shard_is_removed_and_to_be_made_anew(tmp_path: Path) -> None:
     assert not broken.exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "given"), [([], False), (["--device", "cpu"], False), (["--clips", "3"], True), (["--seed", "0"], True)]
+)
+def test_settings_on_the_command_line_make_a_plan(
+    flags: list[str], given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # catches a resumed run that plans the default clips besides, only because it names a device
+    import click.testing
+
+    from render_farm import console
+    from synth.cli.farm import farm as group
+
+    seen = []
+    monkeypatch.setattr(console, "run_submit", lambda plan, config, out, given, **_: seen.append(given) or 0)
+    assert click.testing.CliRunner().invoke(group, ["submit", "--out", "x", *flags]).exit_code == 0
+    assert seen == [given]
+
+
 @contextmanager
 def service(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A scheduler or worker in a process of its own, and the address that it names."""
