@@ -36,6 +36,16 @@ class MotionConfig:
     """Frames of a clip (at least, for an interpolated one)."""
     fps: float = 30.0
     interpolation: str = "axis-angle"
+    actions: tuple[str, ...] = ()
+    """Take only sequences whose description holds one of these; empty: all."""
+    subjects: tuple[str, ...] = ()
+    """Take only sequences of these people, such as "02"; empty: all."""
+    mirror_share: float = 0.0
+    """Share of the clips in which left and right change places."""
+    speed: tuple[float, float] = (1.0, 1.0)
+    """Slowest and fastest speed that originals are played at."""
+    yaw: float = 0.0
+    """Largest turn of originals about the vertical, either way [rad]."""
 
     def __post_init__(self) -> None:
         _check(self.clips >= 1, "motion.clips", self.clips, "at least 1")
@@ -45,6 +55,10 @@ class MotionConfig:
         _check(self.frames >= 2, "motion.frames", self.frames, "at least 2 (flow needs two)")
         _check(0 < self.fps <= 240, "motion.fps", self.fps, "a rate in (0, 240] Hz")
         known = ("axis-angle", "slerp")
+        _check(0.0 <= self.mirror_share <= 1.0, "motion.mirror_share", self.mirror_share, "within 0-1")
+        slow, fast = self.speed
+        _check(0.25 <= slow <= fast <= 4.0, "motion.speed", self.speed, "slowest and fastest, within 0.25-4")
+        _check(0.0 <= self.yaw <= 3.15, "motion.yaw", self.yaw, "within 0-pi")
         _check(self.interpolation in known, "motion.interpolation", self.interpolation, f"one of {', '.join(known)}")
 
 

@@ -14,6 +14,7 @@ from synth.config import Config
 from synth.errors import SynthError
 from synth.motion import catalog, sampler
 from synth.motion.clips import realise
+from synth.motion.variation import Variations
 from synth.rng import generator
 from synth.scene.cameras import extents
 from synth.scene.sample import find_files, sample_cloth, sample_scene
@@ -44,13 +45,14 @@ class Planner:
         self._betas = read_betas(Path(config.body.betas_file)) if config.body.betas_file else None
         motion = config.motion
         self._motions = sampler.plan_motions(
-            catalog.find(motion.sequences, motion.amass),
+            catalog.find(motion.sequences, motion.amass, actions=motion.actions, subjects=motion.subjects),
             seed=config.seed,
             clips=motion.clips,
             interpolated_share=motion.interpolated_share,
             frames=motion.frames,
             fps=motion.fps,
             method=motion.interpolation,
+            variations=Variations(mirror_share=motion.mirror_share, speed=motion.speed, yaw=motion.yaw),
         )
         self.clip = cache(self._clip)
 

@@ -27,6 +27,18 @@ class FileRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VariationSpec:
+    """How a stretch of a sequence is changed."""
+
+    mirror: bool = False
+    """Left and right change places."""
+    speed: float = 1.0
+    """Of the new motion over that of the old."""
+    yaw: float = 0.0
+    """Turn about the vertical [rad]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MotionSpec:
     """Which motion: a stretch of a sequence, or an interpolation between the most contrasting poses of two."""
 
@@ -44,6 +56,8 @@ class MotionSpec:
     """Frame rate of the rendered clip [Hz]."""
     method: str = "axis-angle"
     """Interpolation between the two poses: "axis-angle" (MVIPER 3.2) or "slerp"."""
+    variation: VariationSpec | None = dataclasses.field(default=None, metadata={"left_out": True})
+    """None takes the motion as it was captured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +225,12 @@ def to_plain(value: Any) -> Any:
         ValueError: a number is not finite (JSON has no NaN).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: to_plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            # Fields that came later are left out at their default: specs without them keep their ids.
+            if not (field.metadata.get("left_out") and getattr(value, field.name) == field.default)
+        }
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if isinstance(value, dict):

@@ -1,10 +1,8 @@
 """`synth motion`: list motions, look at one, fit the body to motion capture."""
 
 import importlib.util
-import time
-import tomllib
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -12,10 +10,6 @@ import numpy as np
 from synth.config import GENDERS
 from synth.errors import SynthError
 from synth.motion import amass, catalog
-
-if TYPE_CHECKING:
-    from synth.motion.mosh import Fit
-    from synth.motion.skeleton import SkeletonMotion
 
 AMASS_HELP = "Root of an AMASS download; cmu then means its CMU part."
 
@@ -28,18 +22,65 @@ def motion() -> None:
 @motion.command("list")
 @click.argument("pattern", default="cmu")
 @click.option("--amass", "amass_root", default="", help=AMASS_HELP)
-def list_(pattern: str, amass_root: str) -> None:
+@click.option("--action", "actions", multiple=True, help="Only motions described by this word; repeat for more.")
+@click.option("--subject", "subjects", multiple=True, help="Only motions of this person, such as 02.")
+def list_(pattern: str, amass_root: str, actions: tuple[str, ...], subjects: tuple[str, ...]) -> None:
     r"""List the motions that a pattern names: "cmu", "cmu:01_*", a file, a folder or a glob.
 
     \b
     Examples:
       synth motion list
       synth motion list 'cmu:01_*' --amass ~/amass
+      synth motion list cmu --action jump
     """
-    for sequence in catalog.find(pattern, amass_root):
+    skipped: list[str] = []
+    for sequence in catalog.find(pattern, amass_root, actions=actions, subjects=subjects, skipped=skipped):
         length = f"{sequence.frames:7d} frames {sequence.fps:6g} Hz {sequence.frames / sequence.fps:7.1f} s"
         usable = sum(last - first for first, last in sequence.usable) / sequence.frames
-        click.echo(f"{sequence.name:24s} {length}  {usable:4.0%} usable")
+        click.echo(f"{sequence.name:24s} {length}  {usable:4.0%} usable  {sequence.action}".rstrip())
+    if skipped:
+        click.echo("\n".join([f"skipped {len(skipped)}:", *(f"  {line}" for line in skipped)]))
+
+
+@motion.command("index")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--descriptions", type=click.Path(path_type=Path, dir_okay=False), help='Text, a line a trial: "02_01 walk".'
+)
+@click.option("--babel", type=click.Path(path_type=Path, dir_okay=False), help="A JSON file of BABEL.")
+def index_(folder: Path, descriptions: Path | None, babel: Path | None) -> None:
+    r"""Index the motions below a folder: person, action, length, speed, variety; then --action selects there.
+
+    \b
+    Example:
+      synth motion index fitted/ --descriptions cmu-mocap-index.txt
+    """
+    from synth.motion import index
+
+    entries, skipped = index.build(folder, descriptions=descriptions, babel=babel, tell=click.echo)
+    seconds = sum(e.seconds for e in entries)
+    click.echo(f"{folder / index.INDEX}: {len(entries)} motions, {seconds / 60:.1f} minutes, {len(skipped)} left out")
+
+
+@motion.command()
+@click.argument("database", type=click.Choice(["cmu"]))
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder.")
+@click.option("--subject", "subjects", multiple=True, help="Only of this person, such as 02; repeat for more.")
+@click.option("--server", default="http://mocap.cs.cmu.edu", show_default=True, help="Where from.")
+@click.option("--sums", type=click.Path(path_type=Path, dir_okay=False), help="Digests to check, as of sha256sum.")
+def fetch(database: str, out: Path, subjects: tuple[str, ...], server: str, sums: Path | None) -> None:
+    r"""Download motion capture (ASF/AMC); run it again to go on after an interruption.
+
+    \b
+    Example:
+      synth motion fetch cmu --subject 02 --out ~/cmu && synth motion fit ~/cmu --out fitted/
+    """
+    from synth.motion.fetch import fetch as download
+
+    good, bad = download(out, subjects, server=server, sums=sums, tell=click.echo)
+    if bad:
+        raise SynthError("\n".join(bad), f"{len(good)} files are there; run it again for the rest")
+    click.echo(f"{out}: {len(good)} files of {database}")
 
 
 @motion.command()
@@ -64,7 +105,7 @@ def info(name: str, amass_root: str) -> None:
 
 
 @motion.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for AMASS npz.")
 @click.option("--gender", type=click.Choice(GENDERS), default="neutral", show_default=True, help="Of the person.")
 @click.option("--body", default="free", show_default=True, help='"free", or a file or folder of SMPL models.')
@@ -73,7 +114,10 @@ def info(name: str, amass_root: str) -> None:
 )
 @click.option("--fps", type=click.FloatRange(1, 1000), default=120.0, show_default=True, help="Rate of AMC files [Hz].")
 @click.option("--unit", type=click.FloatRange(1e-6, 1e3), help="Metres in a BVH file's unit.  [default: by the legs]")
-@click.option("--iterations", type=click.IntRange(25, 10_000), default=300, show_default=True, help="Of L-BFGS.")
+@click.option("--iterations", type=click.IntRange(25, 10_000), default=150, show_default=True, help="Of L-BFGS.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--held-out", is_flag=True, help="Measure the error at markers that the fit does not see (C3D).")
+@click.option("--again", is_flag=True, help="Fit what is there already, too.")
 def fit(
     inputs: tuple[Path, ...],
     out: Path,
@@ -83,71 +127,57 @@ def fit(
     fps: float,
     unit: float | None,
     iterations: int,
+    device: str,
+    held_out: bool,
+    again: bool,
 ) -> None:
-    r"""Fit the body to CMU motion capture (AMC with its ASF, or BVH) and write AMASS npz files.
+    r"""Fit the body to motion capture (AMC with its ASF, BVH, C3D) and write AMASS npz files.
 
-    Frames in which the person climbs or hangs on something are noted in usable.toml; the sampler leaves them out.
+    Folders are searched with all below. Files of one person (02 of 02_01) get one shape. What is there already is
+    kept; what cannot be read is set aside and listed at the end. report.json says how well each fit went. Frames in
+    which the person climbs or hangs on something are noted in usable.toml; the sampler leaves them out.
 
     \b
     Examples:
       synth motion fit 02_01.amc 02_03.amc --out fitted/ --gender male
+      synth motion fit ~/cmu/subjects --out fitted/
+      synth motion fit 01_01.c3d --out fitted/ --held-out
       synth render --sequences fitted/
     """
     from synth.body.model import load_named
+    from synth.motion.intake import gather, told
 
     if importlib.util.find_spec("torch") is None:
         raise SynthError("synth motion fit needs torch", "pip install 'raiment[train]'")
-    from synth.motion.contact import grounded
-    from synth.motion.mosh import FitSettings
-    from synth.motion.mosh import fit as fit_body
+    from synth.motion.fitjob import Options, fit_trials
 
-    model = load_named(body, gender)
-    for path in inputs:
-        captured = _captured(path, asf, fps, unit)
-        begun = time.perf_counter()
-        result = fit_body(captured, model, FitSettings(iterations=iterations))
-        spent = (time.perf_counter() - begun) / len(captured) * 1e3
-        target = out / f"{path.stem}.npz"
-        amass.write(target, result.motion, result.betas, gender, model=model.name, source=path.name)
-        stretches = grounded(result.lowest, result.motion.fps)
-        _note_usable(out / catalog.USABLE, path.stem, stretches)
-        click.echo(f"{target}: {_summary(result, stretches)}, {spent:.1f} ms a frame")
-
-
-def _captured(path: Path, asf: Path | None, fps: float, unit: float | None) -> "SkeletonMotion":
-    from synth.motion import asfamc, bvh
-
-    if path.suffix.lower() == ".bvh":
-        return bvh.without_rest_frame(bvh.read(path, unit))
-    if path.suffix.lower() == ".amc":
-        return asfamc.read(asf or _skeleton_beside(path), path, fps)
-    raise SynthError(f"{path}: not a kind of motion capture that can be fitted", "Give .amc or .bvh files")
+    model, found = load_named(body, gender), gather(inputs, out)
+    options = Options(asf=asf, fps=fps, unit=unit, iterations=iterations, device=device, again=again, held_out=held_out)
+    skipped, people = list(found.skipped), found.people()
+    whole = len(found.trials) + len(skipped)
+    with click.progressbar(people, label="people", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        for trials in bar:
+            skipped += fit_trials(trials, model, options, click.echo)
+    if not whole:
+        raise SynthError(f"{', '.join(map(str, inputs))}: no motion capture there", "Give .amc, .bvh or .c3d files")
+    if len(skipped) == whole:
+        raise SynthError(told(skipped, whole), "None of the files could be fitted")
+    if skipped:
+        click.echo(told(skipped, whole))
 
 
-def _skeleton_beside(path: Path) -> Path:
-    """CMU keeps subject 02's skeleton as 02.asf beside 02_01.amc."""
-    named = path.with_name(f"{path.stem.partition('_')[0]}.asf")
-    others = sorted(path.parent.glob("*.asf"))
-    if named in others or len(others) == 1:
-        return named if named in others else others[0]
-    raise SynthError(f"{path}: no skeleton beside it ({named.name})", "Give it with --asf")
+@motion.command()
+@click.argument("patterns", nargs=-1, required=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write (.npz).")
+def prior(patterns: tuple[str, ...], out: Path) -> None:
+    r"""Learn the prior of poses that fits to markers use.
 
+    \b
+    Example:
+      synth motion prior fitted/ cmu:01_03 --out pose_prior.npz
+    """
+    from synth.motion import prior as priors
 
-def _note_usable(path: Path, stem: str, stretches: list[tuple[int, int]]) -> None:
-    """Set the entry of one motion in usable.toml."""
-    from synth.files import write_text
-
-    table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    table[stem] = {"stretches": [list(stretch) for stretch in stretches]}
-    lines = [f'["{name}"]\nstretches = {entry["stretches"]}\n' for name, entry in sorted(table.items())]
-    write_text(
-        path, "# Stretches [first, last + 1) that the floor explains: no climbing, no hanging.\n" + "".join(lines)
-    )
-
-
-def _summary(result: "Fit", stretches: list[tuple[int, int]]) -> str:
-    frames = len(result.motion)
-    resting = np.abs(result.lowest[result.resting > 0])
-    foot = f"resting feet {1e3 * resting.mean():.1f} mm off the floor" if len(resting) else "no resting feet"
-    usable = sum(last - first for first, last in stretches) / frames
-    return f"{frames} frames, joints {1e3 * result.residual.mean():.1f} mm off, {foot}, {usable:.0%} usable"
+    sequences = [sequence for pattern in patterns for sequence in catalog.find(pattern)]
+    priors.save(out, priors.learn(amass.read(sequence.path).motion.body_pose for sequence in sequences))
+    click.echo(f"{out}: learned from {len(sequences)} motions")

@@ -5,14 +5,17 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
+from synth.assets import resolve
+from synth.body.lbs import shaped
 from synth.body.model import load_named
 from synth.errors import SynthError
 from synth.geometry.rotations import rotmat_to_quat_wxyz, rotmat_to_rotvec, rotvec_to_rotmat, slerp
-from synth.motion import amass, catalog
+from synth.motion import amass
 from synth.motion.ground import stand, worn
 from synth.motion.interpolate import between, eased
 from synth.motion.resample import resample
-from synth.spec import MotionSpec
+from synth.motion.variation import faster, mirrored, turned
+from synth.spec import MotionSpec, VariationSpec
 from synth.types import BodyModel, Motion
 
 Array = np.ndarray
@@ -36,22 +39,31 @@ def realise(
     Raises:
         SynthError: a file is missing, has changed or does not hold the frames.
     """
-    paths = [catalog.resolve(reference) for reference in spec.sources]
+    paths = [resolve(reference) for reference in spec.sources]
     if spec.kind == "original":
         recording = amass.read(paths[0], name=spec.names[0], start=spec.frames[0], stop=spec.frames[1])
         source_body, source_betas = _recorded_body(recording, body)
-        motion = resample(recording.motion, spec.fps)
+        motion = resample(faster(recording.motion, spec.variation.speed if spec.variation else 1.0), spec.fps)
         if len(motion) < spec.count:
             raise SynthError(f"{paths[0]}: {spec.count} frames at {spec.fps} Hz were planned, there are {len(motion)}")
-        motion = motion.frames(0, spec.count)
+        motion = _varied(motion.frames(0, spec.count), spec.variation, source_body, source_betas)
         wearer, shape = (source_body, source_betas) if betas is None else (body, betas)
         return worn(motion, source_body, source_betas, wearer, shape), recording.betas
     ends = [
         amass.read(path, name=name, start=frame, stop=frame + 1).motion
         for path, name, frame in zip(paths, spec.names, spec.frames, strict=True)
     ]
+    shape = np.zeros(body.shapedirs.shape[2]) if betas is None else betas
     path = path_between(ends[0], ends[1], spec.count, spec.fps, spec.method)
-    return stand(path, body, np.zeros(body.shapedirs.shape[2]) if betas is None else betas), None
+    return stand(_varied(path, spec.variation, body, shape), body, shape), None
+
+
+def _varied(motion: Motion, variation: VariationSpec | None, body: BodyModel, betas: Float[Array, " B"]) -> Motion:
+    """Mirror and turn; the speed is changed before resampling."""
+    if variation is None:
+        return motion
+    motion = mirrored(motion) if variation.mirror else motion
+    return turned(motion, variation.yaw, shaped(body, betas)[1][0]) if variation.yaw else motion
 
 
 def path_between(start: Motion, end: Motion, count: int, fps: float, method: str) -> Motion:

@@ -23,7 +23,15 @@ class Target:
     weight: float
     """Of the distance in the fit."""
     spread: float
-    """Expected distance between the joint's place in the two models [m]; it is estimated within this."""
+    """Expected deviation from `place` [m]; it is estimated within this."""
+    place: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Where the captured point lies seen from the SMPL joint, on the left or in the middle [m]."""
+    hangs: bool = False
+    """The place turns with the joint's parent (hips with the pelvis, shoulders with the chest), not with the joint."""
+
+    def place_of(self, joint: str) -> Float[Array, " 3"]:
+        """Its place, mirrored for a right joint [m]."""
+        return np.array(self.place) * ([-1.0, 1.0, 1.0] if joint.startswith("right_") else 1.0)
 
 
 def _sided(**joints: Target) -> dict[str, Target]:
@@ -31,22 +39,24 @@ def _sided(**joints: Target) -> dict[str, Target]:
 
 
 # A CMU bone's END is the joint. Its "radius" ends before the wrist; spine, neck and pelvis differ most between models.
+# CMU's hip joints lie 6 cm behind the front waist markers (as in Bell et al. 1990), those of SMPL-like bodies 10 cm.
+# Places were measured between ASF/AMC and markers (C3D) of the first half of 01_01, both sides together, to 5 mm.
 TARGETS: dict[str, Target] = {
-    "pelvis": Target(asf="root", bvh="Hips", weight=0.3, spread=0.06),
-    "spine1": Target(asf="lowerback", bvh="Spine", weight=0.2, spread=0.06),
-    "spine2": Target(asf="upperback", bvh="Spine1", weight=0.3, spread=0.06),
-    "spine3": Target(asf="thorax", bvh="Neck", weight=0.3, spread=0.08),
-    "neck": Target(asf="lowerneck", bvh="Neck1", weight=0.3, spread=0.06),
-    "head": Target(asf="upperneck", bvh="Head", weight=0.6, spread=0.05),
+    "pelvis": Target(asf="root", bvh="Hips", weight=0.3, spread=0.03, place=(0.0, -0.01, 0.015)),
+    "spine1": Target(asf="lowerback", bvh="Spine", weight=0.2, spread=0.03, place=(0.0, 0.01, 0.055)),
+    "spine2": Target(asf="upperback", bvh="Spine1", weight=0.3, spread=0.03, place=(0.0, 0.025, 0.065)),
+    "spine3": Target(asf="thorax", bvh="Neck", weight=0.3, spread=0.03, place=(0.0, 0.055, 0.05)),
+    "neck": Target(asf="lowerneck", bvh="Neck1", weight=0.3, spread=0.03, place=(0.0, -0.06, 0.0)),
+    "head": Target(asf="upperneck", bvh="Head", weight=0.6, spread=0.03, place=(0.0, -0.03, -0.065)),
 } | _sided(
-    hip=Target(asf="{s}hipjoint", bvh="{s}UpLeg", weight=1.0, spread=0.03),
-    knee=Target(asf="{s}femur", bvh="{s}Leg", weight=1.0, spread=0.015),
-    ankle=Target(asf="{s}tibia", bvh="{s}Foot", weight=1.0, spread=0.015),
-    foot=Target(asf="{s}foot", bvh="{s}ToeBase", weight=0.7, spread=0.03),
-    shoulder=Target(asf="{s}clavicle", bvh="{s}Arm", weight=1.0, spread=0.03),
-    elbow=Target(asf="{s}humerus", bvh="{s}ForeArm", weight=1.0, spread=0.015),
-    wrist=Target(asf="{s}radius", bvh="{s}Hand", weight=0.3, spread=0.06),
-    hand=Target(asf="{s}hand", bvh="{i}Fingers", weight=0.8, spread=0.03),
+    hip=Target(asf="{s}hipjoint", bvh="{s}UpLeg", weight=1.0, spread=0.02, place=(-0.02, -0.02, 0.045), hangs=True),
+    knee=Target(asf="{s}femur", bvh="{s}Leg", weight=1.0, spread=0.015, place=(-0.01, -0.015, 0.01)),
+    ankle=Target(asf="{s}tibia", bvh="{s}Foot", weight=1.0, spread=0.015, place=(-0.005, 0.015, -0.005)),
+    foot=Target(asf="{s}foot", bvh="{s}ToeBase", weight=0.7, spread=0.02, place=(-0.005, 0.03, -0.025)),
+    shoulder=Target(asf="{s}clavicle", bvh="{s}Arm", weight=1.0, spread=0.02, place=(0.005, 0.015, -0.005), hangs=True),
+    elbow=Target(asf="{s}humerus", bvh="{s}ForeArm", weight=1.0, spread=0.015, place=(-0.005, -0.035, 0.005)),
+    wrist=Target(asf="{s}radius", bvh="{s}Hand", weight=0.3, spread=0.04, place=(-0.08, -0.015, 0.01)),
+    hand=Target(asf="{s}hand", bvh="{i}Fingers", weight=0.8, spread=0.025, place=(-0.05, -0.025, 0.005)),
 )
 
 # SMPL joint -> the bone whose rotation it copies: (ASF, BVH).
@@ -71,6 +81,14 @@ DRIVERS: dict[str, tuple[str, str]] = {
         "wrist": ("{s}hand", "{s}FingerBase"),
     }.items()
 }
+
+TILTS = {
+    "pelvis": (-4, 0, 0), "spine1": (7, 0, 0), "spine2": (13, 0, 0), "spine3": (10, 0, 0), "neck": (12, 0, 0),
+    "head": (-17, 0, 0), "hip": (-5, -4, -2), "knee": (-3, -3, 0), "ankle": (-6, -1, 5), "collar": (7, 13, 16),
+    "shoulder": (-7, 2, 10), "elbow": (-9, 2, 0), "wrist": (-10, 0, -12),
+}  # fmt: skip
+"""How SMPL's joint is turned when it looks like CMU's bone: axis-angle of the left one [degrees], y and z mirrored for
+the right. Measured together with the places of `TARGETS`: CMU's spine is straighter, its head tilted."""
 
 COLLAR_SHARE = 0.3
 """Part of the arm's elevation that the collar bone makes (scapulohumeral rhythm); CMU's clavicles hardly move."""
@@ -125,9 +143,19 @@ def retargeted(motion: SkeletonMotion, rest_joints: Float[Array, "24 3"]) -> Flo
         _raise_collar(world, rest_joints, side, sign)
         for joint, limit in LOOSE.items():
             _calm(world, JOINT_NAMES.index(f"{side}_{joint}"), limit, motion.fps)
-        hand = JOINT_NAMES.index(f"{side}_hand")
+    world = world @ tilts()
+    for hand in (JOINT_NAMES.index("left_hand"), JOINT_NAMES.index("right_hand")):
         world[:, hand] = world[:, PARENTS[hand]]
     return world
+
+
+def tilts() -> Float[Array, "24 3 3"]:
+    """Rotation from CMU's bone to SMPL's joint, by joint (see `TILTS`)."""
+    turns = np.zeros((24, 3))
+    for j, joint in enumerate(JOINT_NAMES):
+        turn = TILTS.get(joint.removeprefix("left_").removeprefix("right_"), (0, 0, 0))
+        turns[j] = np.deg2rad(turn) * ([1.0, -1.0, -1.0] if joint.startswith("right_") else 1.0)
+    return rotvec_to_rotmat(turns)
 
 
 def _calm(world: Array, j: int, limit: float, fps: float) -> None:

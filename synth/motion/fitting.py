@@ -418,51 +418,58 @@ def find_constants(
         problem.solve(settings.iterations)
         constants = problem.constants()
         parts = problem.solutions()
-        start = Start(
-            turns=np.concatenate([p.start.turns for p in parts]),
-            steps=np.concatenate([p.start.steps for p in parts]),
-        )
+        start = _joined([part.start for part in parts])
     assert constants is not None
     return constants
 
 
 def solve(
-    capture: Capture,
+    captures: Sequence[Capture],
     body: Kinematics,
     targets: Targets,
     constants: Constants,
     stages: Sequence[FitSettings],
     prior: PosePrior | None = None,
-) -> Solution:
+) -> list[Solution]:
     """Find the pose of each frame, shape and latent places being known.
 
     Args:
-        capture: One trial.
+        captures: Trials to solve together, one batch; on a CPU one at a time is as fast.
         body: Model.
         targets: Where the points sit.
         constants: From `find_constants`.
         stages: Settings at the coarsest rate, one after the other; finer rates take the last.
         prior: Of poses.
     """
-    last = stages[-1]
-    frames = frames_at(len(capture), capture.fps, COARSE)
-    solution, start, known = None, None, frames
+
+    def solved(chosen: list[Array], settings: FitSettings, start: Start | None, iterations: int) -> list[Solution]:
+        parts = [capture.at(frames) for capture, frames in zip(captures, chosen, strict=True)]
+        problem = _Problem(parts, body, targets, settings, prior, constants, start)
+        problem.solve(iterations)
+        return problem.solutions()
+
+    known = [frames_at(len(capture), capture.fps, COARSE) for capture in captures]
+    solutions: list[Solution] = []
     for settings in stages:
-        problem = _Problem([capture.at(frames)], body, targets, settings, prior, constants, start)
-        problem.solve(settings.iterations)
-        solution = problem.solutions()[0]
-        start = solution.start
-    for rate, share in ((MIDDLE, 4), (capture.fps, 8)):
-        frames = frames_at(len(capture), capture.fps, rate)
-        if len(frames) == len(known) or start is None:
+        start = _joined([solution.start for solution in solutions]) if solutions else None
+        solutions = solved(known, settings, start, settings.iterations)
+    last = stages[-1]
+    for rate, share in ((MIDDLE, 4), (np.inf, 8)):
+        frames = [frames_at(len(capture), capture.fps, rate) for capture in captures]
+        if [len(f) for f in frames] == [len(k) for k in known]:
             continue
-        start = Start(turns=_between(known, start.turns, frames), steps=_between(known, start.steps, frames))
-        problem = _Problem([capture.at(frames)], body, targets, last, prior, constants, start)
-        problem.solve(max(10, last.iterations // share))
-        solution, known = problem.solutions()[0], frames
-        start = solution.start
-    assert solution is not None
-    return solution
+        starts = [
+            Start(turns=_between(old, s.start.turns, new), steps=_between(old, s.start.steps, new))
+            for s, old, new in zip(solutions, known, frames, strict=True)
+        ]
+        solutions, known = solved(frames, last, _joined(starts), max(10, last.iterations // share)), frames
+    return solutions
+
+
+def _joined(starts: Sequence[Start]) -> Start:
+    return Start(
+        turns=np.concatenate([start.turns for start in starts]), steps=np.concatenate([start.steps for start in starts])
+    )
 
 
 def frames_at(count: int, fps: float, rate: float) -> Array:

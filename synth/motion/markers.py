@@ -46,8 +46,8 @@ class Place:
 
 _MIDDLE = {
     "C7": Place(x=0.0, y=0.255, z=-0.05),
-    "T10": Place(x=0, y=0.02, z=-0.06),
-    "CLAV": Place(x=0, y=0.225, z=0.085),
+    "T10": Place(x=0.0, y=0.02, z=-0.06),
+    "CLAV": Place(x=0.0, y=0.225, z=0.085),
     "STRN": Place(x=0.0, y=0.09, z=0.15),
     "RBAC": Place(x=-0.09, y=0.16, z=-0.07, spread=0.04),
 }

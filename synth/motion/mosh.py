@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from synth.body.joints import JOINT_NAMES
-from synth.body.lbs import joint_transforms, skin
-from synth.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
+from synth.body.joints import JOINT_NAMES, PARENTS
+from synth.geometry.rotations import rotmat_to_rotvec
 from synth.motion.contact import FOOT_PARTS, contacts
 from synth.motion.correspondence import TARGETS, retargeted, targets
 from synth.motion.fitting import (
@@ -28,13 +27,14 @@ from synth.motion.fitting import (
     solve,
 )
 from synth.motion.ground import moved
+from synth.motion.quality import skin_points
 from synth.motion.skeleton import SkeletonMotion
 from synth.types import BodyModel, Motion
 
 Array = np.ndarray
 Tensor = torch.Tensor
 
-__all__ = ["Fit", "FitSettings", "finished", "fit", "fit_person", "foot_heights", "skin_points"]
+__all__ = ["Fit", "FitSettings", "finished", "fit", "fit_person", "foot_heights", "person"]
 
 Y_TO_Z = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """Turns a Y-up world into a Z-up one."""
@@ -92,12 +92,20 @@ def fit_person(
     settings = settings or FitSettings()
     kinematics = Kinematics(body, settings.device)
     joints = JointTargets(kinematics)
+    constants = person(motions, body, settings) if constants is None else constants
     captures = [capture(motion, body) for motion in motions]
-    if constants is None:
-        constants = find_constants(captures, kinematics, joints, [settings])
     return [
-        finished(taken, solve(taken, kinematics, joints, constants, [settings]), constants, body) for taken in captures
+        finished(taken, solve([taken], kinematics, joints, constants, [settings])[0], constants, body)
+        for taken in captures
     ]
+
+
+def person(motions: Sequence[SkeletonMotion], body: BodyModel, settings: FitSettings | None = None) -> Constants:
+    """Find the shape of one person, and the places of the skeleton's joints, from all trials."""
+    settings = settings or FitSettings()
+    kinematics = Kinematics(body, settings.device)
+    captures = [capture(motion, body) for motion in motions]
+    return find_constants(captures, kinematics, JointTargets(kinematics), [settings])
 
 
 def capture(motion: SkeletonMotion, body: BodyModel) -> Capture:
@@ -115,19 +123,24 @@ def capture(motion: SkeletonMotion, body: BodyModel) -> Capture:
 
 
 class JointTargets:
-    """CMU's joints on the body: each at a constant place in the frame of its SMPL joint."""
+    """CMU's joints on the body: each at a constant place in the frame of an SMPL joint."""
 
     def __init__(self, body: Kinematics) -> None:
         self.joints = [JOINT_NAMES.index(name) for name in TARGETS]
+        self.frames = [
+            int(PARENTS[j]) if target.hangs else j for j, target in zip(self.joints, TARGETS.values(), strict=True)
+        ]
+        self.places = body.tensor(np.stack([target.place_of(name) for name, target in TARGETS.items()]))
         self.weights = body.tensor(np.array([target.weight for target in TARGETS.values()]))
         self.spreads = body.tensor(np.array([target.spread for target in TARGETS.values()]))[:, None]
 
     def fitted(self, pose: Pose, betas: Tensor, latent: Tensor) -> Tensor:
         """Positions (T, K, 3) of the captured joints."""
-        return pose.joints[:, self.joints] + (pose.world[:, self.joints] @ latent[..., None])[..., 0]
+        place = (self.places + latent)[..., None]
+        return pose.joints[:, self.joints] + (pose.world[:, self.frames] @ place)[..., 0]
 
     def latent_cost(self, latent: Tensor) -> Tensor:
-        """Distance from the SMPL joint, in expected distances."""
+        """Distance from the expected place, in expected distances."""
         return 0.5 * ((latent / self.spreads) ** 2).sum()
 
 
@@ -174,15 +187,3 @@ def foot_heights(motion: Motion, body: BodyModel, betas: Float[Array, " B"]) -> 
         ],
         axis=1,
     )
-
-
-def skin_points(
-    motion: Motion, body: BodyModel, betas: Float[Array, " B"], vertices: Int[Array, " P"]
-) -> Float[Array, "T P 3"]:
-    """Some vertices of the posed skin [m]; the rest of the body is not computed."""
-    transforms = joint_transforms(body, betas, motion.global_orient, motion.body_pose, motion.transl)
-    feature = (rotvec_to_rotmat(motion.body_pose) - np.eye(3)).reshape(len(motion), -1)
-    directions = body.posedirs[vertices].reshape(-1, feature.shape[1])
-    rest = body.v_template[vertices] + body.shapedirs[vertices] @ betas
-    points = rest + (feature @ directions.T).reshape(len(motion), len(vertices), 3)
-    return skin(points, body.lbs_weights[vertices], transforms)

@@ -32,7 +32,7 @@ from synth.types import BodyModel
 
 Array = np.ndarray
 
-__all__ = ["MARKER_SETTINGS", "capture", "fit_person", "held_out_errors", "labels_of"]
+__all__ = ["MARKER_SETTINGS", "capture", "fit_person", "held_out_errors", "labels_of", "person"]
 
 MARKER_SETTINGS = FitSettings(rotation=0.0, prior=0.02, limits=1.0)
 """A marker's distance is trusted more than the prior: a pose three deviations off costs as one marker 4 mm off."""
@@ -57,6 +57,7 @@ def fit_person(
     body: BodyModel,
     settings: FitSettings = MARKER_SETTINGS,
     constants: Constants | None = None,
+    labels: Sequence[str] | None = None,
 ) -> list[Fit]:
     """Fit a body to the trials of one person, who wore the same markers at the same places in all of them.
 
@@ -64,21 +65,28 @@ def fit_person(
         motions: Labelled as the CMU database's.
         body: Model of the person's gender.
         settings: Weights.
-        constants: Shape and latent places (of `labels_of(motions)`) found before; None finds them.
+        constants: Shape and latent places found before; None finds them.
+        labels: Whose latent places these are; `labels_of(motions)` by default.
 
     Raises:
         SynthError: too few markers have a known place.
     """
-    labels = labels_of(motions)
+    constants = person(motions, body, settings) if constants is None else constants
     kinematics, stages, prior = Kinematics(body, settings.device), _stages(settings), priors.load()
-    targets = MarkerTargets(kinematics, attach(body, labels))
+    targets = MarkerTargets(kinematics, attach(body, labels or labels_of(motions)))
     captures = [capture(motion, targets.attachment, body) for motion in motions]
-    if constants is None:
-        constants = find_constants(captures, kinematics, targets, stages, prior)
     return [
-        finished(taken, solve(taken, kinematics, targets, constants, stages, prior), constants, body)
+        finished(taken, solve([taken], kinematics, targets, constants, stages, prior)[0], constants, body)
         for taken in captures
     ]
+
+
+def person(motions: Sequence[MarkerMotion], body: BodyModel, settings: FitSettings = MARKER_SETTINGS) -> Constants:
+    """Find the shape of one person, and the places of the markers (of `labels_of(motions)`), from all trials."""
+    kinematics = Kinematics(body, settings.device)
+    targets = MarkerTargets(kinematics, attach(body, labels_of(motions)))
+    captures = [capture(motion, targets.attachment, body) for motion in motions]
+    return find_constants(captures, kinematics, targets, _stages(settings), priors.load())
 
 
 def held_out_errors(
@@ -113,7 +121,7 @@ def held_out_errors(
         points = seen.points.copy()
         points[:, [known(motion)[labels[k]] for k in hidden]] = np.nan
         blind = capture(replace(seen, points=points), targets.attachment, body)
-        fitted = solve(blind, kinematics, targets, constants, stages, prior).fitted
+        fitted = solve([blind], kinematics, targets, constants, stages, prior)[0].fitted
         distance = np.linalg.norm(fitted - second.points, axis=-1)
         errors |= {labels[k]: distance[:, k] for k in hidden}
     return errors

@@ -1,7 +1,7 @@
 """MVIPER's sampler (section 3.2): clips cut from recordings, and clips between contrasting poses of two of them."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from synth.motion.collision import worst_overlap
 from synth.motion.contrast import contrasting_pair, unlike
 from synth.motion.ground import FEET, imbalance
 from synth.motion.interpolate import METHODS, frames_for
+from synth.motion.variation import Variations
 from synth.rng import generator
 from synth.spec import MotionSpec
 from synth.types import BodyModel, Motion
@@ -49,6 +50,7 @@ def plan_motions(
     fps: float,
     method: str = "axis-angle",
     body: BodyModel | None = None,
+    variations: Variations | None = None,
 ) -> list[MotionSpec]:
     """Decide on the motion of each clip; originals and interpolated ones alternate as evenly as the share allows.
 
@@ -61,6 +63,7 @@ def plan_motions(
         fps: Rate of the clips [Hz].
         method: "axis-angle" or "slerp".
         body: Body to check interpolated clips with; the free neutral body by default.
+        variations: How clips may be changed; not at all by default.
 
     Raises:
         SynthError: no sequence is long enough, or no pair of poses passes the checks.
@@ -72,11 +75,22 @@ def plan_motions(
         )
     if not sequences:
         raise SynthError("no sequences to take motion from", "Name some with --sequences")
-    windows = _Windows(sequences, seed, frames, fps)
+    variations = variations or Variations()
+    windows = _Windows(sequences, seed, frames, fps, variations)
     pairs = _Pairs(sequences, seed, frames, fps, method, body)
     counts = np.floor(np.arange(clips + 1) * interpolated_share + 1e-9)
     interpolated = np.diff(counts) > 0
-    return [pairs.next() if made else windows.next() for made in interpolated]
+    specs = [pairs.next() if made else windows.next() for made in interpolated]
+    if variations.none:
+        return specs
+    return [
+        replace(spec, variation=variations.sample(_variation_rng(seed, number), still=True)) if made else spec
+        for number, (spec, made) in enumerate(zip(specs, interpolated, strict=True))
+    ]
+
+
+def _variation_rng(seed: int, number: int) -> np.random.Generator:
+    return generator(seed, "motion", "variation", number)
 
 
 @dataclass(slots=True)
@@ -87,6 +101,7 @@ class _Windows:
     seed: int
     frames: int
     fps: float
+    variations: Variations = field(default_factory=Variations)
     given: int = 0
     taken: dict[str, list[float]] = field(default_factory=dict)
     long_enough: list[tuple[catalog.Sequence, Array]] = field(default_factory=list)
@@ -97,8 +112,9 @@ class _Windows:
             self._look()
         rng = generator(self.seed, "motion", "original", self.given)
         sequence, starts = self.long_enough[self.given % len(self.long_enough)]
+        variation = self.variations.sample(generator(self.seed, "motion", "original variation", self.given))
         self.given += 1
-        span = (self.frames - 1) * sequence.fps / self.fps
+        span = (self.frames - 1) * sequence.fps / self.fps * (variation.speed if variation else 1.0)
         scores = np.log(_activity(sequence, starts, span) + 0.05) + rng.gumbel(size=len(starts))
         for before in self.taken.get(sequence.name, []):
             scores -= 6.0 * np.clip(1.0 - np.abs(starts - before) / span, 0.0, 1.0)
@@ -111,12 +127,13 @@ class _Windows:
             frames=(start, start + int(np.ceil(span - 1e-6)) + 1),
             count=self.frames,
             fps=self.fps,
+            variation=variation,
         )
 
     def _look(self) -> None:
         order = generator(self.seed, "motion", "order").permutation(len(self.sequences))
         for sequence in (self.sequences[i] for i in order):
-            span = int(np.ceil((self.frames - 1) * sequence.fps / self.fps - 1e-6))
+            span = int(np.ceil((self.frames - 1) * sequence.fps / self.fps * self.variations.speed[1] - 1e-6))
             step = max(1, round(sequence.fps / SEARCH_HZ))
             starts = [np.arange(first, last - span, step) for first, last in sequence.usable]
             if starts and len(found := np.concatenate(starts)):

@@ -4,12 +4,12 @@ import sys
 import numpy as np
 import pytest
 
-from synth.body.joints import JOINT_NAMES
+from synth.body.joints import JOINT_NAMES, PARENTS
 from synth.body.lbs import joint_transforms, posed, shaped
 from synth.body.model import load_named
 from synth.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from synth.motion.contact import grounded
-from synth.motion.correspondence import DRIVERS, TARGETS
+from synth.motion.correspondence import DRIVERS, TARGETS, tilts
 from synth.motion.skeleton import SkeletonMotion
 
 FRAMES = 72
@@ -42,9 +42,12 @@ def _skeleton(joints, rotations, rest):
     for joint, target in TARGETS.items():
         j = JOINT_NAMES.index(joint)
         name = target.asf.format(s=joint[0])
-        points[name], bones[name] = joints[:, j], rest[j] - rest[0]
+        frame = PARENTS[j] if target.hangs else j
+        points[name] = joints[:, j] + rotations[:, frame] @ target.place_of(joint)
+        bones[name] = rest[j] - rest[0]
     for joint, (asf, _) in DRIVERS.items():
-        turns[asf.format(s=joint[0])] = rotations[:, JOINT_NAMES.index(joint)]
+        j = JOINT_NAMES.index(joint)
+        turns[asf.format(s=joint[0])] = rotations[:, j] @ tilts()[j].T
     names = tuple(dict.fromkeys([*points, *turns]))
     still = np.tile(np.eye(3), (FRAMES, 1, 1))
     return SkeletonMotion(
@@ -125,7 +128,8 @@ class NoTorch(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, NoTorch())
 import synth.motion.amass, synth.motion.asfamc, synth.motion.bvh, synth.motion.catalog, synth.motion.clips
-import synth.motion.c3d, synth.motion.markers, synth.motion.prior, synth.motion.collision, synth.motion.contact, synth.motion.contrast, synth.motion.correspondence
+import synth.motion.c3d, synth.motion.markers, synth.motion.prior, synth.motion.quality, synth.motion.intake
+import synth.motion.collision, synth.motion.contact, synth.motion.contrast, synth.motion.correspondence
 import synth.motion.ground, synth.motion.interpolate, synth.motion.resample, synth.motion.sampler, synth.cli.motion
 try:
     import synth.motion.mosh

@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pytest
 
+from synth.assets import resolve
 from synth.errors import SynthError
 from synth.motion import catalog
 from synth.spec import FileRef
@@ -89,14 +90,39 @@ def test_usable_stretches(tmp_path):
 def test_a_changed_file_is_noticed(tmp_path):
     path = put(tmp_path / "a.npz")
     reference = catalog.find(str(path))[0].ref
-    assert catalog.resolve(reference) == path
+    assert resolve(reference) == path
     put(path, frames=41)
     with pytest.raises(SynthError, match="changed"):
-        catalog.resolve(reference)
+        resolve(reference)
     path.unlink()
-    with pytest.raises(SynthError, match="missing"):
-        catalog.resolve(reference)
+    with pytest.raises(SynthError, match="No such file"):
+        resolve(reference)
     embedded = catalog.find("cmu")[0].ref
-    assert catalog.resolve(embedded).is_file()
+    assert resolve(embedded).is_file()
     with pytest.raises(SynthError, match="changed"):
-        catalog.resolve(FileRef(path=embedded.path, sha256="0" * 64))
+        resolve(FileRef(path=embedded.path, sha256="0" * 64))
+
+
+def test_actions_and_subjects_select(amass_root):
+    (amass_root / "CMU/01/actions.tsv").write_text("01_01\tplayground - Forward jumps\n01_02\tclimb\n")
+    assert names(catalog.find("cmu", amass_root, actions=["jump"])) == ["cmu/01_01"]
+    assert names(catalog.find("cmu", amass_root, actions=["jump", "climb"], subjects=["01"])) == [
+        "cmu/01_01",
+        "cmu/01_02",
+    ]
+    assert names(catalog.find("cmu", amass_root, subjects=["02"])) == ["cmu/02_01"]
+    with pytest.raises(SynthError, match="climb"):
+        catalog.find("cmu", amass_root, actions=["swim"])
+    assert names(catalog.find("cmu", actions=["playground"])) == ["cmu/01_01", "cmu/01_03"]
+
+
+def test_a_broken_file_does_not_stop_a_folder(amass_root, caplog):
+    (amass_root / "CMU/02/02_02_poses.npz").write_bytes(b"PK\x03\x04 cut off")
+    np.savez(amass_root / "CMU/02/02_03_poses.npz", trans=np.zeros((3, 3)))
+    skipped = []
+    assert len(catalog.find("cmu", amass_root, skipped=skipped)) == 3
+    assert len(skipped) == 2
+    assert "02_02" in caplog.text
+    assert "02_03" in caplog.text
+    with pytest.raises(SynthError, match="02_02"):
+        catalog.find(str(amass_root / "CMU/02/02_02_poses.npz"))

@@ -1,0 +1,67 @@
+"""How well a fit went: distances, feet that slide, feet in the floor."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from synth.body.lbs import joint_transforms, skin
+from synth.geometry.rotations import rotvec_to_rotmat
+from synth.motion.contact import soles
+from synth.types import BodyModel, Motion
+
+if TYPE_CHECKING:
+    from synth.motion.mosh import Fit
+
+Array = np.ndarray
+
+
+def measured(fit: "Fit", body: BodyModel) -> dict[str, float]:
+    """Numbers of a fit: millimetres and millimetres a second.
+
+    Returns:
+        `residual_mm` (mean distance of captured points), `residual_95_mm`, `contact_mm` and `contact_95_mm` (distance
+        of resting feet from the floor), `sinking_mm` (deepest), `skating_mm_s` (see `skating`).
+    """
+    resting = np.abs(fit.lowest[fit.resting > 0])
+    residual = fit.residual[~np.isnan(fit.residual)]
+    numbers = {
+        "residual_mm": residual.mean(),
+        "residual_95_mm": np.percentile(residual, 95),
+        "contact_mm": resting.mean() if resting.size else 0.0,
+        "contact_95_mm": np.percentile(resting, 95) if resting.size else 0.0,
+        "sinking_mm": max(0.0, -fit.lowest.min()),
+        "skating_mm_s": skating(fit.motion, body, fit.betas, fit.resting),
+    }
+    return {name: round(1e3 * float(value), 2) for name, value in numbers.items()}
+
+
+def skating(motion: Motion, body: BodyModel, betas: Float[Array, " B"], resting: Float[Array, "T 2"]) -> float:
+    """Mean horizontal speed of resting feet [m/s]: of the point of each sole that moves least, since feet roll.
+
+    Args:
+        motion: World Z up.
+        body: Who wears it.
+        betas: Shape.
+        resting: 1 where the left or right foot rests.
+    """
+    if len(motion) < 2:
+        return 0.0
+    transforms = joint_transforms(body, betas, motion.global_orient, motion.body_pose, motion.transl)
+    speeds = []
+    for foot, sole in enumerate(soles(body)):
+        points = skin((sole.points + sole.shapedirs @ betas)[None], sole.weights, transforms)
+        speed = np.linalg.norm(np.diff(points[..., :2], axis=0), axis=-1).min(axis=1) * motion.fps
+        speeds.append(speed[(resting[1:, foot] > 0) & (resting[:-1, foot] > 0)])
+    held = np.concatenate(speeds)
+    return float(held.mean()) if len(held) else 0.0
+
+
+def skin_points(motion: Motion, body: BodyModel, betas: Float[Array, " B"], vertices: Array) -> Float[Array, "T P 3"]:
+    """Some vertices of the posed skin [m]; the rest of the body is not computed."""
+    transforms = joint_transforms(body, betas, motion.global_orient, motion.body_pose, motion.transl)
+    feature = (rotvec_to_rotmat(motion.body_pose) - np.eye(3)).reshape(len(motion), -1)
+    directions = body.posedirs[vertices].reshape(-1, feature.shape[1])
+    rest = body.v_template[vertices] + body.shapedirs[vertices] @ betas
+    points = rest + (feature @ directions.T).reshape(len(motion), len(vertices), 3)
+    return skin(points, body.lbs_weights[vertices], transforms)
