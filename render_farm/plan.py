@@ -15,12 +15,12 @@ from synth.spec import ClipSpec, from_plain, to_json, to_plain
 
 __all__ = ["Cost", "Job", "estimate", "make_job", "read_plan", "write_plan"]
 
-_RENDER_PIXEL = 1.05e-6
-"""Seconds of one core for one sample of one pixel, person and labels included (250 x 250, 16 samples: 1.05 s)."""
-_IMAGE = 0.25
+_RENDER_PIXEL = 1.7e-7
+"""Seconds of one core for one sample of one pixel; 250 x 250 at 16 samples took 0.17-0.26 s with all that follows."""
+_IMAGE = 0.08
 """Seconds for an image's labels, whatever its size."""
-_SIMULATED_FRAME = 0.6
-"""Seconds of one core for one frame of one simulated garment at 10 sub-steps, lead-in shared."""
+_SIMULATED_FRAME = 0.28
+"""Seconds of one core for one frame of one simulated garment at 10 sub-steps (two garments: 0.55 s)."""
 _START = 2.0
 """Seconds until a job's process has imported Blender."""
 
