@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synth.report.page import write_report
 from synth.shards.manifest import Manifest
 from synth.view.server import serve
 
@@ -139,3 +140,15 @@ def test_another_clip_can_be_chosen_and_played(viewer: Any) -> None:
     viewer.click("#play")
     viewer.wait_for_selector('body:not([data-frame="0"])', state="attached")
     viewer.click("#play")
+
+
+def test_the_report_shows_all_its_pictures(page: Any, folder: Path, tmp_path: Path) -> None:
+    # catches damaged data addresses and charts that the browser refuses
+    write_report(folder, tmp_path / "report.html", clips=2, views=1)
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_load_state("load")
+    widths = page.eval_on_selector_all("img", "images => images.map(image => image.complete && image.naturalWidth)")
+    assert len(widths) == 4
+    assert min(widths) >= 2 * 128
+    bars = page.eval_on_selector_all("svg rect", "bars => bars.filter(bar => bar.getBBox().height > 0).length")
+    assert bars > 40
