@@ -26,6 +26,8 @@ from train.models.tar import Heads
 from train.nn.regressor import Regressor
 from train.presets import CROP, model_options, settings_options
 from train.processes import Processes
+from train.real import open_source
+from train.real.clips import RealClips
 from train.rotations import mean_rotation
 from train.store import FeatureStore
 
@@ -42,7 +44,9 @@ class Run:
     data: tuple[Path, ...]
     out: Path
     weights: tuple[int, ...] | None = None
-    """Share of each folder of `data`."""
+    """Share of each folder of `data`, then of each of `real`."""
+    real: tuple[tuple[str, Path], ...] = ()
+    """Real data sets trained on beside the shards: name (as in `train.real.SOURCES`) and path."""
     preset: str = "paper"
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the model, over the preset's."""
@@ -126,9 +130,9 @@ def _fitted_cameras(joints: torch.Tensor, keypoints: torch.Tensor) -> torch.Tens
 def open_sources(
     run: Run, model: TemporalModel, size: int, features: Sequence[Path | None], augmentation: Augmentation, seed: int
 ) -> list[Clips]:
-    """Open the folders as training clips."""
+    """Open the folders as training clips, then the real data sets."""
     needs = model.needs | model.labels
-    return [
+    opened: list[Clips] = [
         Clips(
             folder,
             model.window,
@@ -140,6 +144,12 @@ def open_sources(
             seed=seed,
         )
         for folder, store in zip(run.data, features, strict=True)
+    ]
+    changes: dict[str, Any] = {"size": size, "stride": run.stride, "augmentation": augmentation, "seed": seed}
+    # real shapes and poses are SMPL's: on another body the same numbers are another person
+    return opened + [
+        RealClips(open_source(name, path), model.window, needs, smpl=run.body != "free", **changes)
+        for name, path in run.real
     ]
 
 
@@ -181,9 +191,10 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
     torch.manual_seed(int(generator(settings.seed, "weights", run.model).integers(2**62)))
     model = _sized(run, options, stores)
     sources = open_sources(run, model, size, stores, Augmentation() if run.augment else PLAIN, settings.seed)
-    _starting_point(run, model, sources)
+    _starting_point(run, model, sources[: len(run.data)])
     about = {
         "data": [str(folder) for folder in run.data],
+        "real": [f"{name}={path}" for name, path in run.real],
         "features": [None if store is None else str(store) for store in stores],
         "encoder_weights": None if sources[0].store is None else sources[0].store.about.get("weights"),
         "clips": clips_digest(sources),
@@ -210,14 +221,20 @@ def clips_digest(sources: Sequence[Clips]) -> str:
     """SHA-256 over the clips and their shards' digests."""
     digest = hashlib.sha256()
     for source in sources:
+        if isinstance(source, RealClips):
+            tracks = "\n".join(f"{entry.name} {entry.frames}" for entry in source.source.entries)
+            digest.update(f"{source.source.name} {tracks}\n".encode())
+            continue
         for entry in source.windows.shards.entries:
             digest.update(f"{entry.clip_id} {entry.sha256}\n".encode())
     return digest.hexdigest()
 
 
 def _check_out(run: Run, resume: bool) -> None:
-    if run.weights is not None and len(run.weights) != len(run.data):
-        raise SynthError(f"--weight: {len(run.weights)} given for {len(run.data)} folders", "Give one for each --data")
+    sources = len(run.data) + len(run.real)
+    if run.weights is not None and len(run.weights) != sources:
+        hint = "Give one for each --data, then for each --real"
+        raise SynthError(f"--weight: {len(run.weights)} given for {sources} folders", hint)
     if run.features and len(run.features) != len(run.data):
         raise SynthError(
             f"--features: {len(run.features)} given for {len(run.data)} folders", "Give one for each --data"

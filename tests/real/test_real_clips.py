@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import real_formats as formats
 import torch
+from click.testing import CliRunner
 
 from synth.body.joints import PAIRS
 from synth.body.model import load_named
@@ -153,3 +154,31 @@ def test_shards_and_two_real_data_sets_train_one_model(shards: Path, tmp_path: P
     assert reports[-1].step == 4
     assert all(np.isfinite(value) for report in reports for value in report.terms.values())
     assert stack([source[0] for source in sources]).joints_valid.any(dim=(1, 2)).tolist() == [True, True, False]
+
+
+def test_the_command_mixes_and_says_what_it_read(shards: Path, tmp_path: Path) -> None:
+    import json
+
+    from train.cli import train
+
+    formats.write_3dpw(tmp_path / "3dpw")
+    formats.write_coco(tmp_path / "coco")
+    out = tmp_path / "run"
+    arguments = [
+        *("mviper", "--data", str(shards), "--preset", "smoke", "--out", str(out), "--size", "32", "--device", "cpu"),
+        *("--steps", "2", "--batch", "3", "--weight", "1", "--weight", "1", "--weight", "1"),
+        *("--real", f"3dpw={tmp_path / '3dpw'}", "--real", f"coco={tmp_path / 'coco'}"),
+    ]
+    done = CliRunner().invoke(train, arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    about = json.loads((out / "config.json").read_text())["about"]
+    assert [text.partition("=")[0] for text in about["real"]] == ["3dpw", "coco"]
+    wrong = CliRunner().invoke(train, [*arguments, "--real", "coco"])
+    assert isinstance(wrong.exception, SynthError)
+    assert "NAME=PATH" in str(wrong.exception)
+
+
+def test_smpls_numbers_are_not_put_on_another_body(tmp_path: Path) -> None:
+    sample = opened("3dpw", tmp_path, smpl=False)[0]
+    assert not sample["smpl_valid"].any()
+    assert sample["joints_valid"].any()

@@ -46,7 +46,12 @@ def _options(function: Any) -> Any:
             click.option(
                 "--data", multiple=True, required=True, type=_FOLDER, help="Folder of shards; more are mixed."
             ),
-            click.option("--weight", "weights", multiple=True, type=click.IntRange(1), help="Share of each --data."),
+            click.option(
+                "--weight", "weights", multiple=True, type=click.IntRange(1), help="Share of each --data, then --real."
+            ),
+            click.option(
+                "--real", multiple=True, metavar="NAME=PATH", help="Real data beside the shards (`train check`)."
+            ),
             click.option("--out", type=_FOLDER, help="Folder of the run [default: runs/MODEL]."),
             click.option("--preset", default="paper", show_default=True, help="paper, small or smoke."),
             click.option("--features", multiple=True, type=_FOLDER, help="Frozen features of each --data."),
@@ -82,6 +87,14 @@ _SETTINGS = (
 )
 
 
+def _real(text: str) -> tuple[str, Path]:
+    """Name and path of a real data set."""
+    name, sign, path = text.partition("=")
+    if not sign or not path:
+        raise SynthError(f"--real {text!r}: expected NAME=PATH", "Such as --real 3dpw=3DPW/ (docs/real-data.md)")
+    return name, Path(path).expanduser()
+
+
 def command(model: str) -> click.Command:
     """The training command of a model."""
 
@@ -95,6 +108,7 @@ def command(model: str) -> click.Command:
             data=given["data"],
             out=given["out"] or Path("runs") / model,
             weights=given["weights"] or None,
+            real=tuple(map(_real, given["real"])),
             preset=given["preset"],
             options=parse_options(given["pairs"]),
             settings=settings,

@@ -45,6 +45,7 @@ class RealClips(Clips):
         stride: Frames from one window's start to the next one's.
         augmentation: What may be changed; frozen features allow none of it.
         seed: Of the changes.
+        smpl: Whether pose and shape may be used: off where the model's body is not SMPL.
 
     Raises:
         SynthError: the data set has no pictures, no track is long enough, or it cannot fill a need.
@@ -60,11 +61,13 @@ class RealClips(Clips):
         stride: int = 1,
         augmentation: Augmentation = PLAIN,
         seed: int = 0,
+        smpl: bool = True,
     ) -> None:
         if missing := needs - {"images", "features", "flow"}:
             raise SynthError(f"{source.name} has no {', '.join(sorted(missing))}", "Train this model on shards alone")
         self.source, self.folder, self.length = source, source.path, length
         self.needs, self.size, self.seed, self.store = needs, size, seed, None
+        self.smpl = smpl
         self.augmentation = PLAIN if "features" in needs else augmentation
         first = source[0]
         if not first.images and "features" not in needs:
@@ -125,7 +128,7 @@ class RealClips(Clips):
         frames = [0] * self.length if record.still else list(range(start, start + self.length))
         width, height = record.image_size or picture_size(record.images[frames[0]])
         raw = _raw(record, taken, width, height)
-        joints_valid, smpl_valid = taken["joints_valid"], taken["pose_valid"] & taken["betas_valid"]
+        joints_valid, smpl_valid = taken["joints_valid"], taken["pose_valid"] & taken["betas_valid"] & self.smpl
         if change.flip:
             raw, joints_valid = _mirrored(raw, width), joints_valid[:, MIRRORED_JOINTS]
         boxes = square_boxes(raw["bbox"], BOX_SCALE, f"{record.source} {record.name}")
