@@ -127,6 +127,9 @@ def test_mask_loss_asks_to_cover_the_person_and_two_sided_not_to_cover_more(body
     assert loss["one-sided"][1] > 2 * loss["one-sided"][0]
     assert loss["two-sided"][2] > loss["one-sided"][2] + 0.1
     assert loss["two-sided"][0] < min(loss["two-sided"][1:])
+    assert batch.parts is not None
+    empty = replace(batch, parts=torch.zeros_like(batch.parts))
+    assert mask_loss(large, empty, body, 32, "two-sided").item() == 0.0
 
 
 def test_every_loss_reaches_every_part(body: BodyLayer) -> None:

@@ -271,6 +271,8 @@ def _forecast(width: int, layers: int) -> nn.Sequential:
 def mask_loss(prediction: Prediction, batch: Batch, body: Any, size: int, form: str) -> Float[Tensor, ""]:
     """Cross-entropy of the drawn silhouette with the person's mask (equation 5), a mean over pixels.
 
+    Frames with an empty mask do not count: the person is out of the picture, or the source has no masks.
+
     Args:
         prediction: With vertices.
         batch: With `parts`.
@@ -290,4 +292,5 @@ def mask_loss(prediction: Prediction, batch: Batch, body: Any, size: int, form: 
     likely = -person * coverage.clamp(min=1e-4, max=1.0).log()
     if form == "two-sided":
         likely = likely - (1 - person) * (1 - coverage).clamp(min=1e-4, max=1.0).log()
-    return likely.mean()
+    known = (person.amax((1, 2)) > 0).to(likely.dtype)
+    return (likely.mean((1, 2)) * known).sum() / known.sum().clamp_min(1.0)
