@@ -96,6 +96,11 @@ class Batch:
         """Some of the frames, all clips."""
         return self._mapped(lambda name, value: value if name in CLIP_FIELDS else value[:, chosen])
 
+    def clips(self, chosen: slice) -> "Batch":
+        """Some of the clips, all frames."""
+        names = {name: getattr(self, name)[chosen] for name in ("clip_id", "view", "start")}
+        return replace(self._mapped(lambda _, value: value[chosen]), **names)
+
     def _mapped(self, change: Any) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{n: change(n, v) for n, v in values.items() if isinstance(v, Tensor)})

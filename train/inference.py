@@ -17,7 +17,18 @@ from train.data import Place
 
 Array = np.ndarray
 
-__all__ = ["View", "complete", "full_translation", "gather", "join", "layout", "predict_frames", "view_batch", "views"]
+__all__ = [
+    "View",
+    "complete",
+    "full_translation",
+    "gather",
+    "join",
+    "layout",
+    "on_cpu",
+    "predict_frames",
+    "view_batch",
+    "views",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +134,7 @@ def predict_frames(
         wanted = seen[first : first + group]
         low, high = int(wanted.min()), int(wanted.max()) + 1
         batch = gather(load(low, high), wanted - low).to(device)
-        parts.append((_to_cpu(last(model(batch))), kept[first : first + group]))
+        parts.append((on_cpu(last(model(batch))), kept[first : first + group]))
     return join(parts, frames)
 
 
@@ -147,13 +158,19 @@ def join(parts: list[tuple[Prediction, Int[Array, "N K"]]], frames: int) -> Pred
     return Prediction(**values)
 
 
-def _to_cpu(prediction: Prediction) -> Prediction:
-    transl = prediction.transl
+def on_cpu(prediction: Prediction) -> Prediction:
+    """The prediction in single precision on the CPU, without what belongs to one model only."""
+
+    def moved(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.float().cpu()
+
     return Prediction(
         rotations=prediction.rotations.float().cpu(),
         betas=prediction.betas.float().cpu(),
         camera=prediction.camera.float().cpu(),
-        transl=None if transl is None else transl.float().cpu(),
+        transl=moved(prediction.transl),
+        joints=moved(prediction.joints),
+        vertices=moved(prediction.vertices),
     )
 
 

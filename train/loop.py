@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from synth.errors import SynthError
-from synth.files import write_text
+from synth.files import replacing, write_text
 from synth.rng import generator
 from synth.spec import to_plain
 from train import checkpoint
-from train.batch import Batch, State, TemporalModel
+from train.batch import Batch, State, TemporalModel, last
 from train.body import BodyLayer
 from train.clips import Clips, stack
+from train.draw import progress_picture
+from train.inference import on_cpu
 from train.processes import Processes
 from train.sampling import BatchOrder, TupleConcat
 
@@ -118,7 +121,7 @@ def loader(
 
 
 class Loop:
-    """One training run in a folder: `last.pt`, `log.csv`, `config.json`.
+    """One training run in a folder: `last.pt`, `log.csv`, `pictures/`.
 
     Args:
         model: To be trained, with fresh or copied weights.
@@ -248,6 +251,7 @@ class Loop:
             if self.step % settings.save_every == 0 or self.step == settings.steps:
                 self._check({name: float(value) for name, value in values.items()})
                 self.save()
+                self._draw(batch)
         return terms
 
     def one_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -317,6 +321,23 @@ class Loop:
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
+
+    @torch.no_grad()
+    def _draw(self, batch: Batch) -> None:
+        """Put a picture of the batch's predictions beside the log: pictures/step-000100.png."""
+        if not self.processes.first:
+            return
+        few = batch.clips(slice(0, 4)).to(self.device)
+        self.model.eval()
+        prediction = last(self.model(few))
+        self.model.train()
+        shown = (
+            few if prediction.betas.shape[1] == few.length else few.frames(slice(few.length // 2, few.length // 2 + 1))
+        )
+        prediction = on_cpu(self.body.complete(prediction, shown, vertices=True))
+        picture = progress_picture(few, prediction, self.body.triangles)
+        with replacing(self.out / "pictures" / f"step-{self.step:06d}.png") as part:
+            Image.fromarray(picture).save(part, format="PNG")
 
     def _cut_log(self) -> None:
         """Drop what was logged after the checkpoint: those steps will be done again."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from synth.errors import SynthError
 from train.batch import Output
@@ -66,6 +67,8 @@ def test_the_loss_falls_and_the_checkpoint_says_where_it_comes_from(clips_folder
     path = fit(run_of(clips_folder, tmp_path / "run", "vibe", steps=40, log_every=10, lr=2e-3), report=seen.append)
     assert seen[-1].terms["total"] < 0.8 * seen[0].terms["total"]
     assert all(0 <= progress.loader_share <= 1 for progress in seen)
+    with Image.open(tmp_path / "run" / "pictures" / "step-000040.png") as picture:
+        assert picture.size == (256, 256)  # two clips of a batch, each beside its mesh
     model, held = load_model(path)
     assert not model.training
     assert held["settings"]["lr"] == 2e-3
