@@ -6,11 +6,11 @@ import bpy
 def _fabrics(_self: object, _context: object) -> list[tuple[str, str, str]]:
     from . import pipeline
 
-    if pipeline.ready():
-        return [("cotton", "cotton", "")]
-    from garments import catalog
+    if not _KEPT and not pipeline.ready():
+        from garments import catalog
 
-    return _KEPT or _KEPT.extend((name, name, "") for name in catalog.fabrics()) or _KEPT
+        _KEPT.extend((name, name, "") for name in catalog.fabrics())
+    return _KEPT or [("cotton", "cotton", "")]
 
 
 _KEPT: list[tuple[str, str, str]] = []

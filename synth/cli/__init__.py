@@ -24,7 +24,7 @@ COMMANDS = {
     "regenerate": ("synth.cli.folders", "Make a clip again from its spec and compare it."),
     "body": ("synth.cli.body", "Build the free body, look at body models."),
     "motion": ("synth.cli.motion", "List motions, fit mocap to the body."),
-    "garment": ("synth.cli.garment", "List, build and check garments."),
+    "garment": ("synth.cli.garment", "List, build, check, fit and preview garments."),
 }
 
 

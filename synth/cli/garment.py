@@ -35,7 +35,7 @@ def list_() -> None:
     for name in catalog.names():
         worn = catalog.load(name)
         click.echo(
-            f"{name:10} {worn.covers:6} layer {worn.layer}  {len(worn.vertices):5} vertices  {worn.fabric.name:8} "
+            f"{name:14} {worn.covers:6} layer {worn.layer}  {len(worn.vertices):5} vertices  {worn.fabric.name:8} "
             f"{worn.licence}"
         )
     click.echo(f"fabrics: {', '.join(catalog.fabrics())}")
