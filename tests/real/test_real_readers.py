@@ -131,6 +131,28 @@ def test_emdb_needs_the_body_for_translations_only(tmp_path: Path) -> None:
         open_source("emdb", source.path, bodies=Path("free"))[0]
 
 
+def test_a_body_gives_emdbs_translation_and_joints(tmp_path: Path) -> None:
+    # catches the rotation about the origin instead of the pelvis, and a pelvis of the wrong shape
+    from synth.assets import asset
+    from synth.body.lbs import posed
+    from synth.body.model import load_body
+
+    with np.load(asset("bodies/free_female.npz")) as arrays:
+        fields = dict(arrays) | {"name": np.array("like_smpl")}
+    path = tmp_path / "SMPL_FEMALE.npz"
+    np.savez(path, **fields)
+    body = load_body(path, "female")
+    record = opened("emdb", tmp_path, bodies=path)[0]
+    good = [0, 1, 3]
+    assert record.transl_valid.tolist() == record.joints_valid.all(axis=1).tolist() == [True, True, False, True]
+    _, joints = posed(body, record.betas[0], record.global_orient[good], record.body_pose[good], record.transl[good])
+    assert np.allclose(joints, record.joints_3d[good], atol=1e-9)
+    pose, betas, transl = formats.smpl_numbers()
+    T = formats.world_camera()
+    _, world = posed(body, betas, pose[good, :3], pose[good, 3:].reshape(-1, 23, 3), transl[good])
+    assert np.allclose(joints, world @ T[:3, :3].T + T[:3, 3], atol=1e-9)
+
+
 def test_coco_tells_seen_hidden_and_missing_apart(tmp_path: Path) -> None:
     source = opened("coco", tmp_path)
     assert [entry.name for entry in source.entries] == ["11", "12"]  # without crowds and people without keypoints
