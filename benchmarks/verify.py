@@ -30,8 +30,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shards"))
 def measure(path: Path, rounds: int) -> tuple[int, list[float]]:
     """Pictures of a shard, and CPU seconds of each round; the first, that loads the body model, is not counted."""
     report = verify_shard(path)
-    if report.faults:
-        sys.exit(f"{path}: {report.faults[0]}")
+    # the factory's cloth is the skin moved outwards, which goes into the body where that bends
+    if faults := [fault for fault in report.faults if fault.name != "penetration"]:
+        sys.exit(f"{path}: {faults[0]}")
     seconds = []
     for _ in range(rounds):
         started = time.process_time()
