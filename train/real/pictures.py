@@ -70,7 +70,7 @@ def _video_frame(path: Path, number: int) -> UInt8[Array, "H W 3"]:
     try:
         import av
     except ImportError:
-        hint = "pip install 'raiment[video]', or extract the frames to pictures"
+        hint = "pip install 'raiment[train]', or extract the frames to pictures"
         raise SynthError(f"{path}: reading videos needs PyAV", hint) from None
     with readable(path, "video"), av.open(str(path)) as container:
         stream = container.streams.video[0]
