@@ -151,7 +151,8 @@ def antialias(
 
     Where an edge passes between two neighbouring centres at a share t of the way from the covered one to the other,
     the pixel that holds the edge is covered to t + 1/2 or t - 1/2. Steep edges blend pixels of a row, flat ones pixels
-    of a column; of several edges between two centres the outermost counts.
+    of a column; of several edges between two centres the outermost counts. An edge that runs exactly through the
+    centres of a row or column of pixels is not blended there.
     """
     batch, height, width, channels = picture.shape
     flat, depth = picture.reshape(-1, channels), fragments.depth.reshape(-1)
