@@ -25,14 +25,14 @@ def motion() -> None:
 @click.option("--action", "actions", multiple=True, help="Only motions described by this word; repeat for more.")
 @click.option("--subject", "subjects", multiple=True, help="Only motions of this person, such as 02.")
 def list_(pattern: str, amass_root: str, actions: tuple[str, ...], subjects: tuple[str, ...]) -> None:
-    r"""List the motions that a pattern names: "cmu", "cmu:01_*", a file, a folder or a glob.
+    """List the motions that a pattern names: "cmu", "cmu:01_*", a file, a folder or a glob.
 
     \b
     Examples:
       synth motion list
       synth motion list 'cmu:01_*' --amass ~/amass
       synth motion list cmu --action jump
-    """
+    """  # noqa: D301
     skipped: list[str] = []
     for sequence in catalog.find(pattern, amass_root, actions=actions, subjects=subjects, skipped=skipped):
         length = f"{sequence.frames:7d} frames {sequence.fps:6g} Hz {sequence.frames / sequence.fps:7.1f} s"
@@ -49,12 +49,12 @@ def list_(pattern: str, amass_root: str, actions: tuple[str, ...], subjects: tup
 )
 @click.option("--babel", type=click.Path(path_type=Path, dir_okay=False), help="A JSON file of BABEL.")
 def index_(folder: Path, descriptions: Path | None, babel: Path | None) -> None:
-    r"""Index the motions below a folder: person, action, length, speed, variety; then --action selects there.
+    """Index the motions below a folder: person, action, length, speed, variety; then --action selects there.
 
     \b
     Example:
       synth motion index fitted/ --descriptions cmu-mocap-index.txt
-    """
+    """  # noqa: D301
     from synth.motion import index
 
     entries, skipped = index.build(folder, descriptions=descriptions, babel=babel, tell=click.echo)
@@ -69,12 +69,12 @@ def index_(folder: Path, descriptions: Path | None, babel: Path | None) -> None:
 @click.option("--server", default="http://mocap.cs.cmu.edu", show_default=True, help="Where from.")
 @click.option("--sums", type=click.Path(path_type=Path, dir_okay=False), help="Digests to check, as of sha256sum.")
 def fetch(database: str, out: Path, subjects: tuple[str, ...], server: str, sums: Path | None) -> None:
-    r"""Download motion capture (ASF/AMC); run it again to go on after an interruption.
+    """Download motion capture (ASF/AMC); run it again to go on after an interruption.
 
     \b
     Example:
       synth motion fetch cmu --subject 02 --out ~/cmu && synth motion fit ~/cmu --out fitted/
-    """
+    """  # noqa: D301
     from synth.motion.fetch import fetch as download
 
     good, bad = download(out, subjects, server=server, sums=sums, tell=click.echo)
@@ -87,12 +87,12 @@ def fetch(database: str, out: Path, subjects: tuple[str, ...], server: str, sums
 @click.argument("name")
 @click.option("--amass", "amass_root", default="", help=AMASS_HELP)
 def info(name: str, amass_root: str) -> None:
-    r"""Say what one motion holds.
+    """Say what one motion holds.
 
     \b
     Example:
       synth motion info cmu:01_01
-    """
+    """  # noqa: D301
     for sequence in catalog.find(name, amass_root):
         recording = amass.read(sequence.path, name=sequence.name)
         path = recording.motion.transl
@@ -131,7 +131,7 @@ def fit(
     held_out: bool,
     again: bool,
 ) -> None:
-    r"""Fit the body to motion capture (AMC with its ASF, BVH, C3D) and write AMASS npz files.
+    """Fit the body to motion capture (AMC with its ASF, BVH, C3D) and write AMASS npz files.
 
     Folders are searched with all below. Files of one person (02 of 02_01) get one shape. What is there already is
     kept; what cannot be read is set aside and listed at the end. report.json says how well each fit went. Frames in
@@ -143,7 +143,7 @@ def fit(
       synth motion fit ~/cmu/subjects --out fitted/
       synth motion fit 01_01.c3d --out fitted/ --held-out
       synth render --sequences fitted/
-    """
+    """  # noqa: D301
     from synth.body.model import load_named
     from synth.motion.intake import gather, told
 
@@ -170,12 +170,12 @@ def fit(
 @click.argument("patterns", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write (.npz).")
 def prior(patterns: tuple[str, ...], out: Path) -> None:
-    r"""Learn the prior of poses that fits to markers use.
+    """Learn the prior of poses that fits to markers use.
 
     \b
     Example:
       synth motion prior fitted/ cmu:01_03 --out pose_prior.npz
-    """
+    """  # noqa: D301
     from synth.motion import prior as priors
 
     sequences = [sequence for pattern in patterns for sequence in catalog.find(pattern)]

@@ -99,7 +99,7 @@ def _parameter(flag: str) -> str:
 @click.option("--jobs", type=click.IntRange(1, 1024), default=None, help="Clips at a time.  [default: number of cores]")
 @click.option("--dry-run", is_flag=True, help="Say what would be made, and stop.")
 def render(config: Config, out: Path, jobs: int | None, dry_run: bool) -> None:
-    r"""Make shards: motion, cloth, pictures and labels, one HDF5 file a clip.
+    """Make shards: motion, cloth, pictures and labels, one HDF5 file a clip.
 
     Interrupt it at any moment; the same command goes on where it was and does nothing twice.
 
@@ -108,7 +108,7 @@ def render(config: Config, out: Path, jobs: int | None, dry_run: bool) -> None:
       synth render --sequences cmu --views 4
       synth render --sequences cmu:01_01 --clips 20 --views 8 --seed 7 --out shards/
       synth render --config configs/mviper.toml --amass ~/amass --body ~/smpl --device optix
-    """
+    """  # noqa: D301
     from synth.cli.progress import Progress
     from synth.plan import Planner
     from synth.run import render_plan
@@ -136,12 +136,12 @@ def render(config: Config, out: Path, jobs: int | None, dry_run: bool) -> None:
 @settings_flags
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON lines here instead of a list.")
 def plan(config: Config, out: Path | None) -> None:
-    r"""Write the clips that `render` would make with these settings, one spec a line.
+    """Write the clips that `render` would make with these settings, one spec a line.
 
     \b
     Example:
       synth plan --sequences cmu --clips 8 --out plan.jsonl
-    """
+    """  # noqa: D301
     from synth.files import write_text
     from synth.plan import Planner
     from synth.spec import to_json

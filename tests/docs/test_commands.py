@@ -67,6 +67,7 @@ def test_every_command_explains_itself_with_an_example() -> None:
         done = run_command("synth", name, "--help")
         assert done.returncode == 0, done.stderr
         assert "Example" in done.stdout or "Commands:" in done.stdout, name
+        assert "\\b" not in done.stdout, name  # click's mark for lines to keep, in a raw docstring
 
 
 def test_help_needs_neither_blender_nor_torch() -> None:
