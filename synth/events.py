@@ -11,13 +11,13 @@ class Event:
     """One message of a worker."""
 
     kind: str
-    """"progress", "done", "rejected" (by the quality gate), "error" (the user can mend it) or "crashed"."""
+    """"device" (what is rendered on), "progress", "done", "rejected" (by the gate), "error" (for the user) or "crashed"."""
     stage: str = ""
     """"simulate" or "render", for progress."""
     done: int = 0
     of: int = 0
     text: str = ""
-    """The error; empty otherwise."""
+    """The error, or the device; empty otherwise."""
     hint: str = ""
     reasons: tuple[str, ...] = ()
     """Why the clip was rejected."""

@@ -48,6 +48,7 @@ def main() -> None:
 
 def make(text: str, out: Path, device: str, report: Reporter) -> None:
     """Make the clip of a spec (JSON) and report how it ended."""
+    from synth.blender.device import choose, described
     from synth.cloth.simulate import Rejected
     from synth.pipeline import make_clip
     from synth.spec import ClipSpec, from_json
@@ -56,8 +57,10 @@ def make(text: str, out: Path, device: str, report: Reporter) -> None:
         report(Event(kind="progress", stage=stage, done=done, of=of))
 
     spec = from_json(ClipSpec, text)
+    taken = choose(device)
+    report(Event(kind="device", text=described(taken)))
     try:
-        seconds = make_clip(spec, out, device=device, progress=progress)
+        seconds = make_clip(spec, out, device=taken, progress=progress)
     except Rejected as rejected:
         report(Event(kind="rejected", reasons=tuple(rejected.reasons)))
     else:

@@ -53,8 +53,13 @@ def choose(device: str) -> str:
         for entry in preferences.devices:  # pyright: ignore
             entry.use = entry.type == taken.upper()
     if device == "auto":
-        log.info("device auto: %s (%s)", taken, ", ".join(found[taken]))
+        log.info("device auto: %s", described(taken))
     return taken
+
+
+def described(taken: str) -> str:
+    """A device that was chosen, with the names of what it stands for, such as "optix (NVIDIA H200)"."""
+    return f"{taken} ({', '.join(available()[taken])})"
 
 
 def _preferences() -> object:

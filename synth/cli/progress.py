@@ -22,6 +22,7 @@ class Progress:
         self.total_clips = 0
         self.kept = 0
         self.ended = 0
+        self._device = ""
 
     def plan(self, clips: int, images: int, kept: int) -> None:
         """Say how much there is to make, and how many clips were there already."""
@@ -30,6 +31,8 @@ class Progress:
 
     def watch(self, spec: ClipSpec, event: Event) -> None:
         """Take in an event of a job."""
+        if event.kind == "device":
+            return self._say_device(event.text)
         self._stages[spec.clip_id] = event
         if event.kind == "progress" and event.stage == "render":
             self._images[spec.clip_id] = event.done
@@ -42,6 +45,13 @@ class Progress:
         self._clear()
         print(line, file=self._stream, flush=True)
         self._draw(force=True)
+
+    def _say_device(self, device: str) -> None:
+        """Say once what is rendered on; "auto" leaves it open until then."""
+        if device != self._device:
+            self._device = device
+            self._clear()
+            print(f"Rendering on {device}", file=self._stream, flush=True)
 
     def line(self) -> str:
         """The line as it stands."""

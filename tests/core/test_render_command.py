@@ -61,6 +61,7 @@ def test_interrupted_resumed_without_torch_and_equal_to_the_byte(small_shards: P
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Interrupted" in said
+    assert said.count("Rendering on cpu (CPU)\n") == 1
     assert not _workers(out)
     kept = {path: path.stat().st_mtime_ns for path in out.glob(".cache/frames/*/*.h5")}
     assert kept
