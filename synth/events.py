@@ -11,7 +11,10 @@ class Event:
     """One message of a worker."""
 
     kind: str
-    """"device" (what is rendered on), "progress", "done", "rejected" (by the gate), "error" (for the user) or "crashed"."""
+    """"device" (what is rendered on), "progress", "done", "rejected" (by the gate), "error", "crashed".
+
+    An "error" is one that the user can mend.
+    """
     stage: str = ""
     """"simulate" or "render", for progress."""
     done: int = 0
