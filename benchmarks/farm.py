@@ -55,12 +55,41 @@ def plans(clips: int) -> list[ClipSpec]:
     return Planner(load_config(None, {**SMALL, "motion.clips": clips})).clips()
 
 
-def numbered(base: ClipSpec, count: int, marks: list[tuple[int, float, float]]) -> Iterator[Job]:
-    """Jobs that differ in their number, made while they are asked for; notes time and memory at each tenth."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where a run stood."""
+
+    jobs: int
+    """Handed out by then."""
+    at: float
+    """Time [s]."""
+    cpu: float
+    """Time of a core that this process has used [s]."""
+    driver: float
+    """Its memory [MB]."""
+    scheduler: float
+    """The scheduler's [MB]."""
+
+
+def numbered(base: ClipSpec, count: int, scheduler: int, marks: list[Mark]) -> Iterator[Job]:
+    """Jobs that differ in their number, made while they are asked for; notes twenty times where it stands."""
     for index in range(count):
-        if index % max(1, count // 10) == 0:
-            marks.append((index, time.monotonic(), resident()))
+        if index % max(1, count // 20) == 0:
+            at, cpu = time.monotonic(), time.process_time()
+            marks.append(Mark(jobs=index, at=at, cpu=cpu, driver=resident(), scheduler=resident(scheduler)))
+            tell(marks)
         yield make_job(dataclasses.replace(base, index=index))
+
+
+def tell(marks: list[Mark]) -> None:
+    """Print the last mark, now, so that a run that is stopped has said how far it was."""
+    last, before = marks[-1], marks[max(0, len(marks) - 2)]
+    rate = (last.jobs - before.jobs) / (last.at - before.at) if last is not before else 0.0
+    print(
+        f"{last.jobs:9d} jobs handed out {last.at - marks[0].at:8.1f} s {rate:7.0f} jobs/s  "
+        f"driver {last.driver:6.1f} MB, scheduler {last.scheduler:6.1f} MB, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 def resident(pid: int | str = "self") -> float:
@@ -91,7 +120,7 @@ def no_op_jobs(count: int, bundle: int) -> dict[str, float]:
     """Hand out `count` jobs of no work, so many at a time."""
     import farm  # this module by its name, so that the worker finds the function
 
-    marks: list[tuple[int, float, float]] = []
+    marks: list[Mark] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         service("scheduler", "--port", "0") as (scheduler, address),
@@ -101,19 +130,22 @@ def no_op_jobs(count: int, bundle: int) -> dict[str, float]:
         store.prepare()
         options = Options(device="cpu", window=max(4, 200 // bundle), bundle=bundle, perform=farm.no_work)
         before = resident()
-        driver = Driver(store, cluster.at(address, None), numbered(plans(1)[0], count, marks), options)
+        jobs = numbered(plans(1)[0], count, scheduler.pid, marks)
+        driver = Driver(store, cluster.at(address, None), jobs, options)
         clock = time.monotonic()
         summary = driver.run()
         seconds = time.monotonic() - clock
-        scheduler_mb = resident(scheduler.pid)
     assert summary.counts == {"done": count}, summary.counts
-    for index, at, held in marks:
-        print(f"{index:9d} jobs handed out  {at - marks[0][1]:8.1f} s  driver {held:7.1f} MB")
+    settled = marks[len(marks) // 10 :]  # what a connection and its buffers take has been taken by then
     return {
+        "jobs": count,
         "jobs_per_s": round(count / seconds, 1),
-        "driver_mb": round(max(held for _, _, held in marks) - before, 1),
-        "driver_mb_first_tenth": round(marks[1][2] - before, 1),
-        "scheduler_mb": round(scheduler_mb, 1),
+        "driver_mb": round(max(mark.driver for mark in marks), 1),
+        "driver_mb_at_start": round(before, 1),
+        "driver_mb_growth": round(settled[-1].driver - settled[0].driver, 1),
+        "driver_cpu_ms_per_job": round(1e3 * (marks[-1].cpu - marks[0].cpu) / max(1, marks[-1].jobs), 3),
+        "scheduler_mb": round(settled[-1].scheduler, 1),
+        "scheduler_mb_growth": round(settled[-1].scheduler - settled[0].scheduler, 1),
     }
 
 
