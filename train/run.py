@@ -47,6 +47,8 @@ class Run:
     """Share of each folder of `data`, then of each of `real`."""
     real: tuple[tuple[str, Path], ...] = ()
     """Real data sets trained on beside the shards: name (as in `train.real.SOURCES`) and path."""
+    bodies: Path | None = None
+    """Folder of licensed SMPL models: gives EMDB's and Human3.6M's translations (docs/real-data.md)."""
     preset: str = "paper"
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the model, over the preset's."""
@@ -148,7 +150,7 @@ def open_sources(
     changes: dict[str, Any] = {"size": size, "stride": run.stride, "augmentation": augmentation, "seed": seed}
     # real shapes and poses are SMPL's: on another body the same numbers are another person
     return opened + [
-        RealClips(open_source(name, path), model.window, needs, smpl=run.body != "free", **changes)
+        RealClips(open_source(name, path, bodies=run.bodies), model.window, needs, smpl=run.body != "free", **changes)
         for name, path in run.real
     ]
 
@@ -195,6 +197,7 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
     about = {
         "data": [str(folder) for folder in run.data],
         "real": [f"{name}={path}" for name, path in run.real],
+        "bodies": None if run.bodies is None else str(run.bodies),
         "features": [None if store is None else str(store) for store in stores],
         "encoder_weights": None if sources[0].store is None else sources[0].store.about.get("weights"),
         "clips": clips_digest(sources),

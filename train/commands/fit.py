@@ -52,6 +52,7 @@ def _options(function: Any) -> Any:
             click.option(
                 "--real", multiple=True, metavar="NAME=PATH", help="Real data beside the shards (`train check`)."
             ),
+            click.option("--bodies", type=_FOLDER, help="Licensed SMPL models, male, female, neutral, for --real."),
             click.option("--out", type=_FOLDER, help="Folder of the run [default: runs/MODEL]."),
             click.option("--preset", default="paper", show_default=True, help="paper, small or smoke."),
             click.option("--features", multiple=True, type=_FOLDER, help="Frozen features of each --data."),
@@ -109,6 +110,7 @@ def command(model: str) -> click.Command:
             out=given["out"] or Path("runs") / model,
             weights=given["weights"] or None,
             real=tuple(map(_real, given["real"])),
+            bodies=given["bodies"],
             preset=given["preset"],
             options=parse_options(given["pairs"]),
             settings=settings,
