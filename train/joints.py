@@ -47,7 +47,8 @@ _OTHERS: dict[str, str] = {
     "coco18": f"nose mid_shoulder {_sides('shoulder elbow wrist', 'right', 'left')} "
     f"{_sides('hip knee ankle', 'right', 'left')} right_eye left_eye right_ear left_ear",
     "mpii16": f"{_LEGS_LSP} mid_hip thorax neck head_top {_ARMS_LSP}",
-    "penn13": f"head_top {_both(_LIMBS_DOWN)}",
+    # right before left, whatever its README says: docs/real-data.md has the evidence
+    "penn13": f"head_top {_both(_LIMBS_DOWN, ('right', 'left'))}",
     "posetrack17": f"nose neck head_top left_ear right_ear {_both(_LIMBS_DOWN)}",
     "mpi3d28": "mpi3d_spine3 mpi3d_spine4 mpi3d_spine2 spine mid_hip neck jaw h36m_head "
     f"{_sides('clavicle shoulder elbow wrist knuckle', 'left', 'right')} "

@@ -55,8 +55,8 @@ ORDERS = {
     "left_ear right_ear",
     "mpii": "right_ankle right_knee right_hip left_hip left_knee left_ankle mid_hip thorax neck head_top right_wrist "
     "right_elbow right_shoulder left_shoulder left_elbow left_wrist",
-    "penn": "head_top left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip "
-    "left_knee right_knee left_ankle right_ankle",
+    "penn": "head_top right_shoulder left_shoulder right_elbow left_elbow right_wrist left_wrist right_hip left_hip "
+    "right_knee left_knee right_ankle left_ankle",
     "posetrack": "nose neck head_top left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
     "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
     "mpi28": "mpi3d_spine3 mpi3d_spine4 mpi3d_spine2 spine mid_hip neck jaw h36m_head left_clavicle left_shoulder "
@@ -425,7 +425,7 @@ def write_penn(root: Path) -> Path:
     boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
     content = {
         "action": "bowl",
-        "pose": "right",
+        "pose": "front",
         "x": points[..., 0],
         "y": points[..., 1],
         "visibility": seen,

@@ -52,6 +52,48 @@ def test_mirrored_labels_missing_pictures_and_lost_boxes_are_found(tmp_path: Pat
     assert (outside.boxes, outside.boxes_across, outside.boxes_outside) == (2, 2, 2)
 
 
+def penn_of_ten(root: Path, *, viewpoint: str, mirrored: bool, exchanged: bool) -> Source:
+    """Ten of Penn Action's files: people seen from the front or back, labelled rightly or with sides exchanged."""
+    from scipy.io import loadmat, savemat
+
+    path = formats.write_penn(root) / "labels" / "0001.mat"
+    content = loadmat(path)
+    x = formats.SIDE + 1 - content["x"] if mirrored else content["x"]
+    if exchanged:
+        x = x[:, [0, *np.arange(1, 13).reshape(6, 2)[:, ::-1].ravel()]]
+    held = {name: content[name] for name in ("action", "y", "visibility", "train", "dimensions", "nframes")}
+    for number in range(1, 11):
+        savemat(path.with_name(f"{number:04d}.mat"), held | {"x": x, "pose": viewpoint})
+    return open_source("penn", root)
+
+
+def test_penn_actions_viewpoint_tells_whether_left_is_left(tmp_path: Path) -> None:
+    # catches the order of its README, and labels that mean the picture's sides: those fit from the front only
+    made = {
+        ("front", False, False): (1.0, None),
+        ("back", True, False): (1.0, None),
+        ("front", False, True): (0.0, "seen from the front: exchanged"),
+        ("back", False, False): (0.0, "viewer's sides"),
+    }
+    for (view, mirrored, exchanged), (share, said) in made.items():
+        source = penn_of_ten(
+            tmp_path / f"{view}{mirrored}{exchanged}", viewpoint=view, mirrored=mirrored, exchanged=exchanged
+        )
+        report = check(source)
+        assert report.facing[view] == 10 * 4 * 2
+        assert report.facing_agree[view] == share * report.facing[view]
+        assert any(f"seen from the {view}" in line for line in report.lines())
+        faults = [fault for fault in report.faults() if "left" in fault]
+        assert len(faults) == (said is not None)
+        assert said is None or said in faults[0]
+
+
+def test_two_eyes_mean_the_front(tmp_path: Path) -> None:
+    report = check(opened("coco", tmp_path))
+    assert report.facing == report.facing_agree == {"front": 4}
+    assert not check(opened("lsp", tmp_path)).facing.total()  # no eyes, no viewpoint
+
+
 def test_samples_are_spread_evenly() -> None:
     assert spread(10, None) == list(range(10))
     assert spread(10, 3) == [0, 4, 9]

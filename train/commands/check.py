@@ -28,8 +28,8 @@ def check(
     """  # noqa: D205, D301
     from synth.errors import SynthError
     from train.check import check as read
-    from train.check import draw_sheet
     from train.real import SOURCES, open_source
+    from train.sheet import draw_sheet
 
     name, sign, path = source.partition("=")
     if not sign or not path:

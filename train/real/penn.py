@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from train.real.files import Fields
 from train.real.geometry import FROM_MATLAB
 from train.real.matlab import mat_fields
 from train.real.record import ImageRef, Record
@@ -11,9 +12,15 @@ from train.real.source import Entry, Source
 
 __all__ = ["PennAction"]
 
+FACING = ("front", "back", "left", "right")
+
 
 class PennAction(Source):
-    """Penn Action. Joints in the order of its README: head, then left and right of each; hidden ones are masked.
+    """Penn Action. Joints: head, then RIGHT and left of each; hidden ones are masked.
+
+    Its README has left before right, but means the viewer's left of a person seen from the front: compared with
+    detections, and by readers that train on other sets besides, the first of each pair is the person's right
+    (docs/real-data.md). `Record.facing` is the coarse viewpoint ("pose"), against which `train check` holds the sides.
 
     The rate is not stated. Boxes may be missing for the last frames.
     """
@@ -57,8 +64,15 @@ class PennAction(Source):
             frame_ids=np.arange(frames),
             action=fields.text("action"),
             split=self.split,
+            facing=_facing(fields),
             bbox=np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1)[:, None], boxes, np.nan),
             keypoints_set="penn13",
             keypoints_2d=np.stack([x, y], axis=-1) + FROM_MATLAB,
             confidence=(np.nan_to_num(seen) > 0).astype(np.float64),
         )
+
+
+def _facing(fields: Fields) -> str:
+    """The viewpoint that a file states, if it is one that says which side is which."""
+    stated = fields.text("pose").strip().lower() if "pose" in fields else ""
+    return stated if stated in FACING else ""

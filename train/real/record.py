@@ -59,6 +59,8 @@ class Record:
     gender: str = "neutral"
     """Of the body model that `betas` belong to."""
     split: str = ""
+    facing: str = ""
+    """Side of the person that the camera sees, where the data set tells: "front", "back", "left" or "right"."""
 
     bbox: Float[Array, "_T 4"] = field(default_factory=lambda: np.empty((0, 4)))
     """x0, y0, x1, y1 [px]; NaN where unknown."""
