@@ -32,7 +32,8 @@ FILES = {
     "mpii-json": "annot/train.json", "lsp": "joints.mat", "lspet": "joints.mat", "penn": "labels/0001.mat",
     "posetrack": "posetrack_data/annotations/train/000001_bonn_train.json",
     "insta": "train/insta_variety_00_copy00_hmr.tfrecord", "amass": "CMU/01/01_01_poses.npz",
-    "vibe": "3dpw_train_db.pt", "spin": "mpi_inf_3dhp_train.npz",
+    "vibe": "3dpw_train_db.pt", "vibe-insta": "insta_train_db.h5", "vibe-penn": "vibe_db/pennaction_train_db.pt",
+    "spin": "mpi_inf_3dhp_train.npz",
 }  # fmt: skip
 EXAMPLES = int(os.environ.get("RAIMENT_FUZZ", "0"))
 """Number of examples to search for; without it the same few are tried each time."""

@@ -13,7 +13,7 @@ from train.real import OCCLUDED, Record, Source, labels, open_source
 from train.real.pictures import picture_size, read_picture
 
 HIDDEN = {"coco": {("left_ankle", OCCLUDED)}, "lsp": {("right_ankle", OCCLUDED)}}
-SCALE = {"insta": 224 / formats.SIDE}
+SCALE = {"insta": 224 / formats.SIDE, "vibe-insta": 224 / formats.SIDE}
 OFFSET = {"3dhp": 100}
 """The second video of the same sequence is moved by this many pixels."""
 
@@ -56,7 +56,7 @@ def test_lengths_pictures_and_masks_fit_together(form: str, tmp_path: Path) -> N
             assert np.isfinite(value).all(), name
     assert len({entry.name for entry in source.entries}) == len(source)
     record = source[0]
-    if form == "amass":
+    if form in ("amass", "vibe-insta"):
         assert record.images == ()
     else:
         assert len(record.images) == len(record)
@@ -296,69 +296,6 @@ def test_amass_files_of_both_forms(tmp_path: Path) -> None:
         assert np.allclose(record.betas[0], arrays["betas"][:10])
     assert (record.smpl_frame, record.gender) == ("world", "female")
     assert record.transl_valid.all()
-
-
-def test_vibe_zeros_are_masks(tmp_path: Path) -> None:
-    source = opened("vibe", tmp_path)
-    first, second = source[0], source[1]
-    assert (first.subject, second.subject) == ("a_0", "a_1")
-    assert first.pose_valid.all()
-    assert not second.pose_valid.any()
-    assert second.keypoints_valid.any(axis=1).tolist() == [True, True, True, False]  # "valid" is 0 for the last row
-    assert first.features.shape == (formats.FRAMES, 16)
-    assert np.allclose(first.bbox[0], [30, 35, 130, 135])
-
-
-@pytest.mark.parametrize("form", ["spin", "vibe"])
-def test_databases_are_written_as_they_are_read(form: str, tmp_path: Path) -> None:
-    from train.real import spin, vibe
-
-    source = opened(form, tmp_path)
-    path = source.path.with_name("again" + source.path.suffix)
-    write = spin.write if form == "spin" else vibe.write
-    assert write(path, source) == sum(len(record) for record in source)
-    for record, again in zip(source, open_source(form, path), strict=True):
-        assert [ref.path for ref in again.images] == [ref.path for ref in record.images]
-        assert again.gender == record.gender
-        for name, value in labels(record, joints="vocabulary").items():
-            if name != "transl":
-                assert np.allclose(labels(again, joints="vocabulary")[name], value, atol=1e-5), name
-
-
-def test_other_sources_become_databases(tmp_path: Path) -> None:
-    # 3DPW's joints are in the camera's frame; SPIN wants them around the pelvis. VIBE's bug was an order lost here
-    from train.real import spin, vibe
-
-    source = opened("penn", tmp_path)
-    vibe.write(tmp_path / "penn_db.pt", source)
-    spin.write(tmp_path / "penn.npz", source)
-    record = source[0]
-    wanted = labels(record, joints="penn13")
-    for form, name in (("vibe", "penn_db.pt"), ("spin", "penn.npz")):
-        rows = [labels(r, joints="penn13") for r in open_source(form, tmp_path / name)]
-        found = np.concatenate([row["keypoints_2d"] for row in rows])
-        kept = slice(None) if form == "vibe" else slice(0, 3)  # SPIN has no rows without a box
-        shown = (wanted["confidence"] > 0)[kept]
-        if form == "vibe":
-            shown &= wanted["bbox_valid"][:, None]
-        assert np.allclose(found[: len(shown)][shown], wanted["keypoints_2d"][kept][shown])
-    motions = opened("amass", tmp_path)
-    assert vibe.write(tmp_path / "amass_db.pt", motions) == 120
-    again = open_source("vibe", tmp_path / "amass_db.pt")[0]
-    assert again.smpl_frame == "world"
-    assert np.allclose(again.body_pose[:, :21], motions[0].body_pose[:, :21], atol=1e-6)
-    with pytest.raises(SynthError, match="other fields"):
-        vibe.write(tmp_path / "mixed.pt", [motions[0], record])
-
-
-def test_old_vibe_databases_of_14_points_are_in_lsps_order(tmp_path: Path) -> None:
-    import joblib
-
-    points = np.concatenate([formats.figure_2d("lsp"), np.ones((formats.FRAMES, 14, 1))], axis=2)
-    joblib.dump({"vid_name": np.array(["a"] * formats.FRAMES), "joints2D": points}, tmp_path / "db.pt")
-    record = open_source("vibe", tmp_path / "db.pt")[0]
-    taken = labels(record, joints="lsp14")
-    assert np.allclose(taken["keypoints_2d"], formats.figure_2d("lsp"))
 
 
 def test_frames_of_a_video(tmp_path: Path) -> None:
