@@ -26,7 +26,7 @@ from train.store import FeatureStore
 
 Array = np.ndarray
 
-__all__ = ["BOX_SCALE", "Clips", "folder_bodies", "stack"]
+__all__ = ["BOX_SCALE", "Clips", "crop_labels", "folder_bodies", "mirrored", "stack"]
 
 BOX_SCALE = 1.2
 """Side of a crop over the longer side of the person's box."""
@@ -59,6 +59,7 @@ class Clips(Dataset[dict[str, Any]]):
         stride: Frames from one window's start to the next one's.
         augmentation: What may be changed; frozen features allow none of it.
         seed: Of the changes.
+        part: "train", "val" or "test" of the folder's split; "" for all clips.
 
     Raises:
         SynthError: no such folder, no clip is long enough, features are missing.
@@ -76,16 +77,17 @@ class Clips(Dataset[dict[str, Any]]):
         stride: int = 1,
         augmentation: Augmentation = PLAIN,
         seed: int = 0,
+        part: str = "",
     ) -> None:
         known = {"images", "features", "features_occluded", "feature_maps", "flow", "parts"}
         if unknown := needs - known:
             raise ValueError(f"needs: unknown {sorted(unknown)}, expected some of {sorted(known)}")
-        self.folder, self.needs, self.size, self.seed = Path(folder), needs, size, seed
+        self.folder, self.needs, self.size, self.seed, self.part = Path(folder), needs, size, seed, part
         self.stored = needs & {"features", "features_occluded", "feature_maps"}
         self.augmentation = PLAIN if self.stored else augmentation
         maps = {"images": ("rgb",), "parts": ("parts",), "flow": ("flow", "flow_valid")}
         wanted = [name for need in sorted(needs) for name in maps.get(need, ())]
-        self.windows = Windows(folder, length=length, stride=stride, fields=(*_LABELS, *wanted))
+        self.windows = Windows(folder, length=length, stride=stride, fields=(*_LABELS, *wanted), part=part)
         self.gender = [_gender(entry.attributes.get("gender"), entry.file) for entry in self.windows.shards.entries]
         self.store = None
         if self.stored:
@@ -107,6 +109,13 @@ class Clips(Dataset[dict[str, Any]]):
         change = draw_change(self.augmentation, generator(self.seed, "augment", number, draw))
         return self.sample(self.windows.place(number), change)
 
+    def pictured(self) -> "Clips | None":
+        """The same clips with pictures and without augmentation or part and flow maps; None if that cannot be had."""
+        features = None if self.store is None else self.store.folder
+        needs = frozenset(self.stored | {"images"})
+        length = self.windows.length
+        return Clips(self.folder, length, needs, features=features, size=self.size, part=self.part)
+
     def plain_labels(self, index: int) -> dict[str, Any]:
         """Labels of a window as they are, no picture read."""
         return self.sample(self.windows.place(index), Change(), labels_only=True)
@@ -127,12 +136,12 @@ class Clips(Dataset[dict[str, Any]]):
         wanted = _LABELS if labels_only else windows.fields
         raw = reader.window(place.view, place.start, length or windows.length, wanted)
         if change.flip:
-            raw = _mirrored(raw, entry.width)
+            raw = mirrored(raw, entry.width)
         boxes = square_boxes(raw["bbox"], BOX_SCALE, f"{entry.file}, view {place.view}")
         boxes[:, :2] += boxes[:, 2:] * np.array(change.shift)
         boxes[:, 2] *= change.scale
         crops = [Crop(x=float(x), y=float(y), side=float(s), angle=change.rotation) for x, y, s in boxes]
-        sample = _labels(raw, crops, change) | self._maps(raw, crops, change, needs)
+        sample = crop_labels(raw, crops, change) | self._maps(raw, crops, change, needs)
         if self.store is not None and not labels_only:
             frames = slice(place.start, place.start + len(crops))
             sample |= self.store.read(entry.clip_id, place.view, frames, self.stored)
@@ -168,7 +177,17 @@ def _gender(name: Any, file: str) -> int:
     return GENDERS.index(name)
 
 
-def _labels(raw: dict[str, Array], crops: list[Crop], change: Change) -> dict[str, Array]:
+def crop_labels(raw: dict[str, Array], crops: list[Crop], change: Change) -> dict[str, Array]:
+    """A window's labels in its crops, all of them taken for known.
+
+    Args:
+        raw: Fields of a shard (`synth.shards.read`), T frames.
+        crops: Of each frame.
+        change: Its turn and its occluder are applied; a mirror has been already (`mirrored`).
+
+    Returns:
+        Fields of `train.batch.Batch`, without the axis of clips.
+    """
     frames = len(crops)
     points = np.stack([crop.to_crop(xy) for xy, crop in zip(raw["keypoints_2d"], crops, strict=True)])
     known = np.isfinite(points).all(-1) & (np.abs(np.nan_to_num(points, nan=9.0)) <= 1).all(-1)
@@ -199,7 +218,7 @@ def _labels(raw: dict[str, Array], crops: list[Crop], change: Change) -> dict[st
     return {name: value.astype(np.float32) for name, value in single.items()} | masks
 
 
-def _mirrored(raw: dict[str, Array], width: int) -> dict[str, Array]:
+def mirrored(raw: dict[str, Array], width: int) -> dict[str, Array]:
     """The mirrored picture and the labels of the mirrored person: left becomes right."""
     flipped = dict(raw)
     for name in ("rgb", "parts", "flow"):

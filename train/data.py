@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, default_collate, get_work
 from synth.errors import SynthError
 from synth.rng import generator
 from synth.shards.manifest import Entry, open_dataset
+from synth.shards.split import open_split
 
 __all__ = ["FIELDS", "Place", "WindowStream", "Windows", "collate"]
 
@@ -52,17 +53,28 @@ class Windows(Dataset[dict[str, Any]]):
         length: Frames in a window, T.
         stride: Frames from one window's start to the next one's.
         fields: What to read (see `synth.shards.read.ShardReader`).
+        part: "train", "val" or "test" of the folder's split (`synth split`); "" for all clips.
 
     Raises:
-        SynthError: no manifest, or no clip has `length` frames.
+        SynthError: no manifest, no split although a part is asked for, an empty part, or no clip has `length` frames.
         ValueError: length or stride is not positive.
     """
 
-    def __init__(self, folder: Path | str, length: int = 16, stride: int = 1, fields: Sequence[str] = FIELDS) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        length: int = 16,
+        stride: int = 1,
+        fields: Sequence[str] = FIELDS,
+        part: str = "",
+    ) -> None:
         if length < 1 or stride < 1:
             raise ValueError(f"length, stride: expected positive numbers, got {length}, {stride}")
         self.length, self.stride, self.fields = length, stride, tuple(fields)
-        self.shards = open_dataset(folder)
+        self.shards = open_split(Path(folder), part) if part else open_dataset(folder)
+        if not self.shards.entries:
+            where = f"the {part} part of its split" if part else "its manifest"
+            raise SynthError(f"{folder}: {where} holds no clip", "Render some, or split it with other shares")
         counts = [entry.views * self.per_view(entry) for entry in self.shards.entries]
         if not sum(counts):
             longest = max((entry.frames for entry in self.shards.entries), default=0)

@@ -8,16 +8,21 @@ import numpy as np
 import torch
 
 from train import metrics
-from train.augment import Change
 from train.batch import Batch, Prediction, TemporalModel
 from train.body import BodyLayer
-from train.clips import Clips, stack
-from train.data import Place
-from train.inference import View, complete, predict_frames, view_batch, views
+from train.clips import Clips
+from train.inference import View, complete, labels_of, predict_frames, view_batch, views
 
 Array = np.ndarray
 
-__all__ = ["JOINT_ROOTS", "Report", "Smoother", "evaluate", "measure_view", "table"]
+__all__ = ["JOINT_ROOTS", "WINDOWS", "Report", "Smoother", "evaluate", "measure_view", "table", "window_layout"]
+
+WINDOWS = {
+    "own": "as the model was made for",
+    "chunks": "one after the other, as VIBE is evaluated",
+    "overlap": "overlapping by half",
+}
+"""How windows are laid over a view. Acceleration at the seams differs, so compare models under the same one only."""
 
 JOINT_ROOTS: dict[str, tuple[int, ...]] = {"smpl24": (1, 2), "lsp14": (2, 3), "h36m17": (0,)}
 """Joint sets and what they are centred on: the middle of the hips (H36M's point 0 is that already)."""
@@ -109,6 +114,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
     window: int | None = None,
+    windows: str = "own",
     smooth: Smoother | None = None,
     progress: Callable[[View], None] | None = None,
 ) -> Report:
@@ -120,21 +126,23 @@ def evaluate(
         body: On the CPU; joints and meshes are made there.
         device: Where the network runs.
         window: Frames a window sees; the model's own by default.
+        windows: Name in `WINDOWS`: how they are laid over a view.
         smooth: Changes a sequence's prediction before it is measured, given its frame rate.
         progress: Called after each view.
     """
     parts: list[tuple[str, dict[str, Array]]] = []
     frames, rates = 0, set()
+    length, history, said = window_layout(model, window, windows)
     for clips in sources:
         for view in views(clips):
 
             def load(start: int, stop: int, clips: Clips = clips, view: View = view) -> Batch:
                 return view_batch(clips, view, start, stop)
 
-            predicted = predict_frames(model, load, view.frames, window=window, device=device)
+            predicted = predict_frames(model, load, view.frames, window=length, history=history, device=device)
             if smooth is not None:
                 predicted = smooth(predicted, view.fps)
-            batch = _labels_only(clips, view)
+            batch = labels_of(clips, view)
             with torch.no_grad():
                 truth, predicted = body.labels(batch), complete(predicted, batch, body)
             parts.append((view.motion, measure_view(predicted, truth, body, batch.gender, view.fps)))
@@ -145,15 +153,28 @@ def evaluate(
     notes = {
         "joints": "24 SMPL joints unless the name says otherwise, centred between the hips",
         "gender": "betas are posed on the body model of the labels' gender, which is given to the prediction too",
-        "fps": ", ".join(f"{rate:g}" for rate in sorted(rates)),
+        "fps": ", ".join(f"{rate:g}" for rate in sorted(rates)) + " frames/s",
+        "windows": said,
     }
     mean = _means(p for _, p in parts)
     return Report(mean=mean, by_motion=by_motion, frames=frames, sequences=len(parts), notes=notes)
 
 
-def _labels_only(clips: Clips, view: View) -> Batch:
-    """The labels of a whole view, without decoding pictures."""
-    return stack([clips.sample(Place(view.shard, view.number, 0), Change(), view.frames, labels_only=True)])
+def window_layout(model: TemporalModel, window: int | None, windows: str) -> tuple[int, int, str]:
+    """Frames of a window, frames that two of them share, and both in words.
+
+    Raises:
+        ValueError: no such name in `WINDOWS`.
+    """
+    if windows not in WINDOWS:
+        raise ValueError(f"windows: expected one of {', '.join(WINDOWS)}, got {windows!r}")
+    length = window or model.window
+    if model.centre_only:
+        return length, 0, f"windows of {length} frames, one around every frame"
+    if length == 1 or model.receptive_field == 1:
+        return length, 0, "every frame by itself"
+    history = {"own": min(model.history, length - 1), "chunks": 0, "overlap": length // 2}[windows]
+    return length, history, f"windows of {length} frames that share {history} ({windows}: {WINDOWS[windows]})"
 
 
 def _means(parts: Iterable[Mapping[str, Array]]) -> dict[str, float]:

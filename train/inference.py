@@ -23,6 +23,7 @@ __all__ = [
     "full_translation",
     "gather",
     "join",
+    "labels_of",
     "layout",
     "on_cpu",
     "predict_frames",
@@ -61,6 +62,11 @@ def view_batch(clips: Clips, view: View, start: int, stop: int) -> Batch:
     """Frames [start, stop) of a view as a batch of one, not augmented."""
     assert clips.augmentation == PLAIN, "evaluation sees pictures as they are"
     return stack([clips.sample(Place(view.shard, view.number, start), Change(), stop - start)])
+
+
+def labels_of(clips: Clips, view: View) -> Batch:
+    """The labels of a whole view, without decoding pictures."""
+    return stack([clips.sample(Place(view.shard, view.number, 0), Change(), view.frames, labels_only=True)])
 
 
 def layout(
@@ -112,6 +118,7 @@ def predict_frames(
     frames: int,
     *,
     window: int | None = None,
+    history: int | None = None,
     group: int = 16,
     device: torch.device | str = "cpu",
 ) -> Prediction:
@@ -122,13 +129,16 @@ def predict_frames(
         load: Gives frames [start, stop) as a batch of one.
         frames: Of the sequence.
         window: Frames a window sees; the model's own by default.
+        history: Frames that windows overlap by; the model's own by default. Models that speak of the centre frame have
+            a window for every frame whatever this says.
         group: Windows at once.
         device: Where to compute.
 
     Returns:
         A prediction of shape (1, frames, ...), on the CPU.
     """
-    seen, kept = layout(frames, window or model.window, model.centre_only, model.history)
+    history = model.history if history is None else history
+    seen, kept = layout(frames, window or model.window, model.centre_only, history)
     parts: list[tuple[Prediction, Array]] = []
     for first in range(0, len(seen), group):
         wanted = seen[first : first + group]

@@ -5,85 +5,34 @@ asked beyond, a resumed run that equals an uninterrupted one and a second optimi
 harder. Everything random is a function of (seed, step, process), so a checkpoint needs no generator's state.
 """
 
-import csv
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from synth.errors import SynthError
-from synth.files import replacing, write_text
 from synth.rng import generator
 from synth.spec import to_plain
 from train import checkpoint
-from train.batch import Batch, State, TemporalModel, last
+from train.batch import Batch, State, TemporalModel
 from train.body import BodyLayer
 from train.clips import Clips, stack
-from train.draw import progress_picture
-from train.inference import on_cpu
+from train.journal import Journal, Meter, timed
 from train.processes import Processes
 from train.sampling import BatchOrder, TupleConcat
+from train.schedule import Plateau, rate_factor
+from train.settings import AMP, Progress, Settings
+from train.showcase import Showcase
+from train.validate import MONITORED, validate
 
 __all__ = ["Loop", "Progress", "Settings", "loader"]
 
 log = logging.getLogger(__name__)
-
-AMP = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to train; the model's own options are apart."""
-
-    steps: int = 100_000
-    batch: int = 16
-    """Windows in a step, of all processes together."""
-    lr: float = 5e-5
-    lr_adversary: float = 1e-4
-    weight_decay: float = 0.0
-    warmup: int = 0
-    """Steps over which the rate rises from nothing."""
-    schedule: str = "constant"
-    """Or "cosine", down to nothing at the last step."""
-    clip: float = 1.0
-    """Largest norm of the gradient; 0 for no limit."""
-    amp: str = "none"
-    """Precision of the network's forward pass: "none" (single), "bf16" or "fp16"."""
-    seed: int = 0
-    workers: int = 0
-    """Processes that read."""
-    log_every: int = 20
-    save_every: int = 1000
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise SynthError(f"--{name.replace('_', '-')}: {getattr(self, name)} is not positive")
-        for name, known in (("amp", tuple(AMP)), ("schedule", ("constant", "cosine"))):
-            if getattr(self, name) not in known:
-                raise SynthError(f"--{name}: {getattr(self, name)!r} is not one of {', '.join(known)}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What is reported every `log_every` steps."""
-
-    step: int
-    steps: int
-    terms: dict[str, float]
-    """Mean of each loss since the last report."""
-    samples_per_s: float
-    loader_share: float
-    """Share of the time spent waiting for data."""
-    seconds_left: float
 
 
 def loader(
@@ -121,7 +70,7 @@ def loader(
 
 
 class Loop:
-    """One training run in a folder: `last.pt`, `log.csv`, `pictures/`.
+    """One training run in a folder: `last.pt`, `log.csv`, `pictures/`; validated, also `best.pt` and `validation.csv`.
 
     Args:
         model: To be trained, with fresh or copied weights.
@@ -133,6 +82,8 @@ class Loop:
         about: Plain values kept in the checkpoint, such as where the data lies.
         device: Where to train.
         processes: This process among those of the run.
+        validation: Folders of clips to validate on, with windows of one frame; they are never trained on.
+        tensorboard: Also write events for TensorBoard.
     """
 
     def __init__(
@@ -147,13 +98,20 @@ class Loop:
         about: dict[str, Any] | None = None,
         device: torch.device | str = "cpu",
         processes: Processes | None = None,
+        validation: Sequence[Clips] = (),
+        tensorboard: bool = False,
     ) -> None:
         self.device, self.processes = torch.device(device), processes or Processes()
         self.model, self.body = model.to(self.device), body.to(self.device)
         with torch.no_grad():
             self.processes.share(list(model.state_dict().values()))
         self.sources, self.settings, self.out, self.weights = sources, settings, out, weights
-        self.about = about or {}
+        self.about, self.validation = about or {}, validation
+        self.journal = Journal(out, self.processes.first, tensorboard)
+        self.showcase = Showcase(sources, validation, model.window)
+        self.plateau = Plateau(factor=settings.plateau_factor, patience=settings.patience)
+        self.trained = torch.zeros(2, dtype=torch.float64, device=self.device)
+        """Sum of the total losses since the last validation, and how many."""
         self.step = 0
         self.optimizer = torch.optim.Adam(
             model.parameter_groups(settings.lr), weight_decay=settings.weight_decay, fused=True
@@ -172,6 +130,11 @@ class Loop:
         """The checkpoint."""
         return self.out / "last.pt"
 
+    @property
+    def best_path(self) -> Path:
+        """The checkpoint of the best validation; there is none without validation."""
+        return self.out / "best.pt"
+
     def resume(self) -> None:
         """Go on from the run's checkpoint.
 
@@ -179,7 +142,7 @@ class Loop:
             SynthError: there is none, it is of another model, or it was made with other options or settings.
         """
         held = checkpoint.load(self.path, self.model.name)
-        free = ("steps", "workers", "log_every", "save_every")
+        free = ("steps", "workers", "log_every", "save_every")  # do not change what is learned
         for name, now in (("options", to_plain(self.model.config)), ("settings", to_plain(self.settings))):
             then = held.get(name, {})
             if different := [k for k in now if k not in free and then.get(k) != now[k]]:
@@ -193,16 +156,23 @@ class Loop:
         if self.adversary_optimizer is not None:
             self.adversary_optimizer.load_state_dict(held["adversary_optimizer"])
         self.scaler.load_state_dict(held["scaler"])
+        self.plateau = Plateau(**held["plateau"])
+        self.trained = torch.tensor(held["trained"], dtype=torch.float64, device=self.device)
         self.step = int(held["step"])
-        self._cut_log()
+        self.journal.cut(self.step)
 
-    def save(self) -> None:
-        """Write the checkpoint, from the first process only."""
+    def save(self, path: Path | None = None, **more: Any) -> None:
+        """Write the checkpoint, from the first process only.
+
+        Args:
+            path: Another file than `path`.
+            more: Plain values to keep in it.
+        """
         if not self.processes.first:
             return
         second = self.adversary_optimizer
         checkpoint.save(
-            self.path,
+            path or self.path,
             self.model,
             step=self.step,
             body={"name": self.body.name, "sha256": list(self.body.sha256)},
@@ -211,6 +181,9 @@ class Loop:
             scaler=self.scaler.state_dict(),
             settings=to_plain(self.settings),
             about=self.about,
+            plateau=self.plateau.state(),
+            trained=self.trained.tolist(),
+            **more,
         )
 
     def run(self, report: Callable[[Progress], None] | None = None) -> dict[str, float]:
@@ -236,23 +209,53 @@ class Loop:
             pin=self.device.type == "cuda",
         )
         self.model.train()
-        meter = _Meter(settings)
+        meter = Meter(settings)
         terms: dict[str, float] = {}
-        for batch in _timed(batches, meter):
+        measures: dict[str, float] = {}
+        for batch in timed(batches, meter):
             values = self.one_step(batch.to(self.device, non_blocking=True))
             meter.add(values)
-            if self.step % settings.log_every == 0 or self.step == settings.steps:
-                progress = meter.report(self.step)
-                terms = progress.terms
+            if self._due(settings.validate_every):
+                measures = self._validate()
+            if self._due(settings.log_every):
+                progress = meter.report(self.step, measures)
+                terms, measures = progress.terms, {}
                 self._check(terms)
-                self._write_log(progress)
+                self.journal.log(progress)
                 if report is not None and processes.first:
                     report(progress)
-            if self.step % settings.save_every == 0 or self.step == settings.steps:
+            if self._due(settings.save_every):
                 self._check({name: float(value) for name, value in values.items()})
                 self.save()
-                self._draw(batch)
+                if processes.first:
+                    self.journal.picture(self.step, self.showcase.draw(self.model, self.body, self.device))
+        self.journal.close()
         return terms
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.settings.steps
+
+    def _validate(self) -> dict[str, float]:
+        """Measure on the validation part, keep the best weights, tell the plateau; without one, the mean loss tells.
+
+        The first process measures; the others get its value, so that all go on with the same rate.
+        """
+        measures: dict[str, float] = {}
+        if self.validation and self.processes.first:
+            measures = validate(self.model, self.validation, self.body, self.device, self.settings.validate_views)
+        value = self.trained[0] / self.trained[1].clamp_min(1.0)
+        if measures:
+            value = value.new_tensor(measures[MONITORED])
+        self.processes.share([value])
+        self.trained = torch.zeros_like(self.trained)
+        rate = self.rates[0] * rate_factor(self.settings, self.step - 1, self.plateau)
+        best = self.plateau.update(float(value), self.step)
+        if measures:
+            self.journal.validation(self.step, measures, rate, best)
+            if best:
+                self._check(measures)
+                self.save(self.best_path, validation=measures)
+        return measures
 
     def one_step(self, batch: Batch) -> dict[str, Tensor]:
         """Forward, backward and update of the model, then of its discriminator.
@@ -262,7 +265,7 @@ class Loop:
         """
         seed = generator(self.settings.seed, "dropout", self.step, self.processes.rank).integers(2**62)
         torch.manual_seed(int(seed))
-        factor = self._rate_factor()
+        factor = rate_factor(self.settings, self.step, self.plateau)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
@@ -273,6 +276,7 @@ class Loop:
         values = {name: value.detach() for name, value in terms.items()}
         if self.device.type == "cpu":
             self._check({name: float(value) for name, value in values.items()})
+        self.trained += torch.stack([terms["total"].detach().double(), self.trained.new_ones(())])
         self._update(self.optimizer, terms["total"])
         _frozen(self.model.adversary, False)
         if self.adversary_optimizer is not None:
@@ -294,13 +298,6 @@ class Loop:
             nn.utils.clip_grad_norm_(parameters, self.settings.clip)
         self.scaler.step(optimizer)
 
-    def _rate_factor(self) -> float:
-        settings = self.settings
-        rise = min(1.0, (self.step + 1) / settings.warmup) if settings.warmup else 1.0
-        if settings.schedule == "constant":
-            return rise
-        return rise * 0.5 * (1.0 + math.cos(math.pi * self.step / settings.steps))
-
     def _check(self, terms: dict[str, float]) -> None:
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad:
@@ -309,88 +306,8 @@ class Loop:
             hint = "Use a smaller --lr, or --amp none; `synth verify` checks the labels"
             raise SynthError(f"step {self.step}: the loss {name!r} is {terms[name]}; {kept}", hint)
 
-    def _write_log(self, progress: Progress) -> None:
-        if not self.processes.first:
-            return
-        row = {"step": progress.step, **{k: f"{v:.6g}" for k, v in progress.terms.items()}}
-        row |= {"samples_per_s": f"{progress.samples_per_s:.2f}", "loader_share": f"{progress.loader_share:.4f}"}
-        path = self.out / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
-
-    @torch.no_grad()
-    def _draw(self, batch: Batch) -> None:
-        """Put a picture of the batch's predictions beside the log: pictures/step-000100.png."""
-        if not self.processes.first:
-            return
-        few = batch.clips(slice(0, 4)).to(self.device)
-        self.model.eval()
-        prediction = last(self.model(few))
-        self.model.train()
-        shown = (
-            few if prediction.betas.shape[1] == few.length else few.frames(slice(few.length // 2, few.length // 2 + 1))
-        )
-        prediction = on_cpu(self.body.complete(prediction, shown, vertices=True))
-        picture = progress_picture(few, prediction, self.body.triangles)
-        with replacing(self.out / "pictures" / f"step-{self.step:06d}.png") as part:
-            Image.fromarray(picture).save(part, format="PNG")
-
-    def _cut_log(self) -> None:
-        """Drop what was logged after the checkpoint: those steps will be done again."""
-        path = self.out / "log.csv"
-        if not path.exists() or not self.processes.first:
-            return
-        head, *rows = path.read_text(encoding="utf-8").splitlines()
-        kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= self.step]
-        write_text(path, "\n".join([head, *kept]) + "\n")
-
 
 def _frozen(module: nn.Module | None, frozen: bool) -> None:
     """Keep the model's loss from computing gradients of the discriminator's weights."""
     if module is not None:
         module.requires_grad_(not frozen)
-
-
-class _Meter:
-    """Means of losses, and where the time goes."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.sums: dict[str, Tensor] = {}
-        self.count, self.waited, self.since = 0, 0.0, time.perf_counter()
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if self.count else value
-        self.count += 1
-
-    def report(self, step: int) -> Progress:
-        terms = {name: float(value) / self.count for name, value in self.sums.items()}
-        now = time.perf_counter()
-        seconds = max(now - self.since, 1e-9)
-        progress = Progress(
-            step=step,
-            steps=self.settings.steps,
-            terms=terms,
-            samples_per_s=self.count * self.settings.batch / seconds,
-            loader_share=min(1.0, self.waited / seconds),
-            seconds_left=(self.settings.steps - step) * seconds / self.count,
-        )
-        self.sums, self.count, self.waited, self.since = {}, 0, 0.0, now
-        return progress
-
-
-def _timed(batches: DataLoader[Batch], meter: _Meter) -> Iterator[Batch]:
-    """The batches; the time waited for each goes to the meter."""
-    iterator = iter(batches)
-    while True:
-        started = time.perf_counter()
-        batch = next(iterator, None)
-        meter.waited += time.perf_counter() - started
-        if batch is None:
-            return
-        yield batch

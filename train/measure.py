@@ -1,6 +1,7 @@
 """From a checkpoint and folders to a report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from synth.errors import SynthError
@@ -8,7 +9,7 @@ from train.body import BodyLayer
 from train.checkpoint import load_model
 from train.clips import Clips
 from train.evaluate import Report, Smoother, evaluate
-from train.run import check_body, choose_device
+from train.run import check_body, choose_device, part_of
 
 __all__ = ["measure"]
 
@@ -21,6 +22,8 @@ def measure(
     body: str = "free",
     device: str = "auto",
     window: int | None = None,
+    windows: str = "own",
+    split: str = "auto",
     smooth: Smoother | None = None,
 ) -> Report:
     """Evaluate a checkpoint.
@@ -32,6 +35,9 @@ def measure(
         body: The shards' body model.
         device: Where to run the network.
         window: Frames a window sees; the model's own by default.
+        windows: How they are laid over a view: a name in `train.evaluate.WINDOWS`.
+        split: "train", "val" or "test" of folders that `synth split` divided, "all" clips, or "auto": "test" where a
+            folder is split, else all.
         smooth: Changes predictions before they are measured, such as `OneEuro()`.
 
     Raises:
@@ -49,12 +55,17 @@ def measure(
         raise SynthError(f"{checkpoint}: {model.name} reads frozen features", hint)
     size = int(held.get("about", {}).get("size", 224))
     sources = []
+    parts = []
     for number, folder in enumerate(folders):
-        clips = Clips(folder, 1, model.needs, features=features[number] if stored else None, size=size)
+        part = {"auto": part_of(folder, "test"), "all": ""}.get(split, split)
+        parts.append(part or "all clips")
+        clips = Clips(folder, 1, model.needs, features=features[number] if stored else None, size=size, part=part)
         if clips.store is not None:
             _same_encoder(clips, held, checkpoint)
         sources.append(clips)
-    return evaluate(model.to(chosen), sources, layer, device=chosen, window=window, smooth=smooth)
+    report = evaluate(model.to(chosen), sources, layer, device=chosen, window=window, windows=windows, smooth=smooth)
+    about = {"checkpoint": f"{checkpoint}, step {held['step']}", "part": ", ".join(parts)}
+    return replace(report, notes={**report.notes, **about})
 
 
 def _same_encoder(clips: Clips, held: dict, checkpoint: Path) -> None:

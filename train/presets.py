@@ -27,18 +27,18 @@ CROP = {"paper": 224, "small": 128, "smoke": 64}
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "small": {"steps": 20_000, "batch": 16, "lr": 1e-4, "save_every": 500},
-    "smoke": {"steps": 60, "batch": 4, "lr": 1e-3, "log_every": 10, "save_every": 30},
+    "small": {"steps": 20_000, "batch": 16, "lr": 1e-4, "save_every": 500, "validate_every": 500},
+    "smoke": {"steps": 60, "batch": 4, "lr": 1e-3, "log_every": 10, "save_every": 30, "validate_every": 30},
 }
 _SMOKE_SETTINGS: dict[str, dict[str, Any]] = {
     # these two draw meshes in every step
-    "hpof": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8},
-    "spsnet": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8},
+    "hpof": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8, "validate_every": 8},
+    "spsnet": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8, "validate_every": 8},
 }
 _PAPER_SETTINGS: dict[str, dict[str, Any]] = {
     "hmr": {"lr": 1e-5, "batch": 64},
     "mviper": {"lr": 1e-5, "batch": 16},
-    "hpof": {"lr": 5e-5},
+    "hpof": {"lr": 5e-5, "schedule": "plateau"},
     "spsnet": {"lr": 5e-5, "lr_adversary": 1e-4, "batch": 16},
     "tar": {"lr": 1e-4, "clip": 4.0},
 }

@@ -5,7 +5,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["geodesic", "matrix_to_rotvec", "matrix_to_six", "mean_rotation", "rotvec_to_matrix", "six_to_matrix"]
+__all__ = [
+    "geodesic",
+    "matrix_to_rotvec",
+    "matrix_to_six",
+    "mean_rotation",
+    "rotvec_to_matrix",
+    "six_to_matrix",
+    "upright",
+]
+
+
+def upright() -> Float[Tensor, "24 3 3"]:
+    """The rest pose with the head up, seen from the front by a camera whose y points down."""
+    rotations = torch.eye(3).repeat(24, 1, 1)
+    rotations[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    return rotations
 
 
 def six_to_matrix(six: Float[Tensor, "*N 6"]) -> Float[Tensor, "*N 3 3"]:

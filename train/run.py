@@ -12,6 +12,8 @@ import torch
 from synth.errors import SynthError
 from synth.files import write_text
 from synth.rng import generator
+from synth.shards.split import NAME as SPLIT
+from synth.shards.split import read_split
 from synth.spec import from_plain, to_json
 from train.augment import PLAIN, Augmentation
 from train.backbones import load_weights
@@ -20,7 +22,7 @@ from train.body import BodyLayer
 from train.checkpoint import load
 from train.clips import Clips, folder_bodies
 from train.extract import encoder_of, extract
-from train.loop import Loop, Progress, Settings
+from train.loop import Loop
 from train.models import build, model_class
 from train.models.tar import Heads
 from train.nn.regressor import Regressor
@@ -28,10 +30,11 @@ from train.presets import CROP, model_options, settings_options
 from train.processes import Processes
 from train.real import open_source
 from train.real.clips import RealClips
-from train.rotations import mean_rotation
+from train.rotations import mean_rotation, upright
+from train.settings import Progress, Settings
 from train.store import FeatureStore
 
-__all__ = ["Run", "check_body", "choose_device", "fit", "label_mean", "open_sources", "warm_start"]
+__all__ = ["Run", "check_body", "choose_device", "fit", "label_mean", "open_sources", "part_of", "warm_start"]
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,9 @@ class Run:
     """Pixels of a crop's side; None: the preset's."""
     stride: int = 1
     augment: bool = True
+    split: bool = True
+    """Train on the train part and validate on the val part of folders that `synth split` divided; off: on all clips."""
+    tensorboard: bool = False
 
 
 def choose_device(name: str) -> torch.device:
@@ -99,26 +105,30 @@ def check_body(body: BodyLayer, folders: Sequence[Path]) -> None:
 def label_mean(sources: Sequence[Clips], count: int = 256) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean rotations (24, 3, 3), betas (10,) and weak-perspective camera (3,) of some windows' labels.
 
-    The camera that fits a frame best maps its joints' x, y onto the keypoints by least squares.
+    Pose and shape count in frames whose `smpl_valid` says they are known (none at all: the upright T-pose of the mean
+    shape); the camera that fits a frame best maps its known joints' x, y onto the keypoints by least squares.
     """
     rotations, betas, cameras = [], [], []
     for number, source in enumerate(sources):
         chosen = generator(0, "mean", number).permutation(len(source))[: max(1, count // len(sources))]
         for index in chosen.tolist():
             sample = source.plain_labels(index)
-            rotations.append(sample["rotations"])
-            betas.append(sample["betas"])
-            cameras.append(_fitted_cameras(sample["joints_3d"], sample["keypoints_2d"]))
+            rotations.append(sample["rotations"][sample["smpl_valid"]])
+            betas.append(sample["betas"][sample["smpl_valid"]])
+            cameras.append(_fitted_cameras(sample["joints_3d"], sample["joints_valid"], sample["keypoints_2d"]))
     camera = torch.cat(cameras)
     camera = camera.mean(0) if len(camera) else torch.tensor([0.9, 0.0, 0.0])
-    return mean_rotation(torch.cat(rotations)), torch.cat(betas).mean(0), camera
+    known = torch.cat(rotations)
+    if not len(known):
+        return upright(), torch.zeros(10), camera
+    return mean_rotation(known), torch.cat(betas).mean(0), camera
 
 
-def _fitted_cameras(joints: torch.Tensor, keypoints: torch.Tensor) -> torch.Tensor:
-    """(s, tx, ty) of the frames with eight known keypoints or more."""
+def _fitted_cameras(joints: torch.Tensor, valid: torch.Tensor, keypoints: torch.Tensor) -> torch.Tensor:
+    """(s, tx, ty) of the frames with eight or more joints known in the picture and in space."""
     fitted = []
-    for points, seen in zip(joints, keypoints, strict=True):
-        known = seen[:, 2] > 0
+    for points, placed, seen in zip(joints, valid, keypoints, strict=True):
+        known = (seen[:, 2] > 0) & placed
         if known.sum() < 8:
             continue
         x, u = points[known, :2], seen[known, :2]
@@ -134,24 +144,30 @@ def open_sources(
 ) -> list[Clips]:
     """Open the folders as training clips, then the real data sets."""
     needs = model.needs | model.labels
+    changes: dict[str, Any] = {"size": size, "stride": run.stride, "augmentation": augmentation, "seed": seed}
     opened: list[Clips] = [
-        Clips(
-            folder,
-            model.window,
-            needs,
-            features=store,
-            size=size,
-            stride=run.stride,
-            augmentation=augmentation,
-            seed=seed,
-        )
+        Clips(folder, model.window, needs, features=store, part=part_of(folder, "train", run.split), **changes)
         for folder, store in zip(run.data, features, strict=True)
     ]
-    changes: dict[str, Any] = {"size": size, "stride": run.stride, "augmentation": augmentation, "seed": seed}
     # real shapes and poses are SMPL's: on another body the same numbers are another person
     return opened + [
         RealClips(open_source(name, path, bodies=run.bodies), model.window, needs, smpl=run.body != "free", **changes)
         for name, path in run.real
+    ]
+
+
+def part_of(folder: Path, part: str, split: bool = True) -> str:
+    """A part's name where the folder is split, else "", which means all clips."""
+    return part if split and (folder / SPLIT).exists() else ""
+
+
+def open_validation(run: Run, model: TemporalModel, size: int, features: Sequence[Path | None]) -> list[Clips]:
+    """Open the validation parts of the folders that have one, one frame a window, nothing changed."""
+    stores = model.needs & {"features", "feature_maps"}
+    return [
+        Clips(folder, 1, model.needs, features=store if stores else None, size=size, part="val")
+        for folder, store in zip(run.data, features, strict=True)
+        if part_of(folder, "val", run.split) and read_split(folder)["val"]
     ]
 
 
@@ -201,11 +217,22 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
         "features": [None if store is None else str(store) for store in stores],
         "encoder_weights": None if sources[0].store is None else sources[0].store.about.get("weights"),
         "clips": clips_digest(sources),
+        "parts": [source.part for source in sources[: len(run.data)]],
         "size": size,
         "preset": run.preset,
     }
     loop = Loop(
-        model, sources, body, settings, run.out, weights=run.weights, about=about, device=device, processes=processes
+        model,
+        sources,
+        body,
+        settings,
+        run.out,
+        weights=run.weights,
+        about=about,
+        device=device,
+        processes=processes,
+        validation=open_validation(run, model, size, stores),
+        tensorboard=run.tensorboard,
     )
     if resume:
         loop.resume()

@@ -15,12 +15,13 @@ from train.batch import Output
 from train.body import BodyLayer
 from train.checkpoint import load, load_model
 from train.clips import Clips
-from train.loop import Loop, Progress, Settings
+from train.loop import Loop
 from train.models import build
 from train.models.vibe import VIBE
 from train.presets import model_options
 from train.processes import Processes
 from train.run import Run, fit, label_mean
+from train.settings import Progress, Settings
 
 
 def run_of(folder: Path, out: Path, model: str = "mviper", **settings: Any) -> Run:
@@ -68,7 +69,7 @@ def test_the_loss_falls_and_the_checkpoint_says_where_it_comes_from(clips_folder
     assert seen[-1].terms["total"] < 0.8 * seen[0].terms["total"]
     assert all(0 <= progress.loader_share <= 1 for progress in seen)
     with Image.open(tmp_path / "run" / "pictures" / "step-000040.png") as picture:
-        assert picture.size == (256, 256)  # two clips of a batch, each beside its mesh
+        assert picture.size == (64, 128)  # four windows, each beside its mesh, also of a model that reads features
     model, held = load_model(path)
     assert not model.training
     assert held["settings"]["lr"] == 2e-3

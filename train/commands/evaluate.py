@@ -16,6 +16,20 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--body", default="free", show_default=True, help="The shards' body model.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--window", type=click.IntRange(1), help="Frames a window sees [default: the model's].")
+@click.option(
+    "--windows",
+    default="own",
+    show_default=True,
+    type=click.Choice(["own", "chunks", "overlap"]),
+    help="How windows are laid over a view: as the model was made for, one after the other, overlapping by half.",
+)
+@click.option(
+    "--split",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "train", "val", "test", "all"]),
+    help="Part of the folder; auto: test where `synth split` divided it, else all.",
+)
 @click.option("--one-euro", is_flag=True, help="Smooth the predictions by a one-euro filter first.")
 @click.option("--json", "out", type=_FOLDER, help="Also write everything as JSON.")
 @click.option("--by-motion", is_flag=True, help="One line for each motion, as the papers' tables have for actions.")
@@ -26,6 +40,8 @@ def evaluate(
     body: str,
     device: str,
     window: int | None,
+    windows: str,
+    split: str,
     one_euro: bool,
     out: Path | None,
     by_motion: bool,
@@ -33,6 +49,7 @@ def evaluate(
     """Measure a checkpoint on every frame of every view.
 
     Positions in mm, acceleration in mm/frame2 and m/s2, MVIPER's running variations, PCK, AUC, EMDB's angle and jitter.
+    Accelerations of two models can be compared under the same --windows only.
 
     \b
     Example:
@@ -44,7 +61,17 @@ def evaluate(
     from train.models.smoothing import OneEuro
 
     smooth = OneEuro() if one_euro else None
-    report = measure(checkpoint, folders, features=features, body=body, device=device, window=window, smooth=smooth)
+    report = measure(
+        checkpoint,
+        folders,
+        features=features,
+        body=body,
+        device=device,
+        window=window,
+        windows=windows,
+        split=split,
+        smooth=smooth,
+    )
     if by_motion:
         click.echo(table(report))
     for name, value in report.mean.items():

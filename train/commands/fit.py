@@ -63,12 +63,13 @@ def _options(function: Any) -> Any:
             click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto."),
             click.option("--size", type=click.IntRange(32), help="Side of a crop [px; default: the preset's]."),
             click.option("--stride", default=1, show_default=True, type=click.IntRange(1), help="Between windows."),
+            click.option("--no-split", is_flag=True, help="Train on all clips of folders that `synth split` divided."),
             click.option("--no-augment", is_flag=True, help="Pictures as they are."),
             click.option("--resume", is_flag=True, help="Go on where the run in --out stopped."),
             click.option("--steps", type=int, help="Optimiser steps in all."),
             click.option("--batch", type=int, help="Windows in a step."),
             click.option("--lr", type=float, help="Learning rate."),
-            click.option("--schedule", help="constant or cosine."),
+            click.option("--schedule", help="constant, cosine or plateau."),
             click.option("--warmup", type=int, help="Steps of rising rate."),
             click.option("--clip", type=float, help="Largest norm of the gradient, 0 for none."),
             click.option("--amp", help="Precision: none, bf16 or fp16."),
@@ -76,6 +77,10 @@ def _options(function: Any) -> Any:
             click.option("--workers", type=int, help="Processes that read."),
             click.option("--log-every", type=int, help="Steps between two lines of the log."),
             click.option("--save-every", type=int, help="Steps between two checkpoints."),
+            click.option(
+                "--validate-every", type=int, help="Steps between two validations, where there is a val part."
+            ),
+            click.option("--tensorboard", is_flag=True, help="Also write events for TensorBoard."),
         )
     ):
         function = option(function)
@@ -84,7 +89,7 @@ def _options(function: Any) -> Any:
 
 _SETTINGS = (
     *("steps", "batch", "lr", "schedule", "warmup", "clip", "amp", "seed", "workers"),
-    *("log_every", "save_every"),
+    *("log_every", "save_every", "validate_every"),
 )
 
 
@@ -122,6 +127,8 @@ def command(model: str) -> click.Command:
             size=given["size"],
             stride=given["stride"],
             augment=not given["no_augment"],
+            split=not given["no_split"],
+            tensorboard=given["tensorboard"],
         )
         path = fit(run, resume=given["resume"], report=_say)
         click.echo(f"{path}: done; measure it with `train evaluate {path} --data DIR`")
@@ -132,6 +139,7 @@ def command(model: str) -> click.Command:
 
 def _say(progress: Any) -> None:
     terms = "  ".join(f"{name} {value:.4g}" for name, value in progress.terms.items())
+    terms += "".join(f"  val {name} {value:.4g}" for name, value in progress.validation.items())
     left = int(progress.seconds_left)
     click.echo(
         f"step {progress.step}/{progress.steps}  {terms}  {progress.samples_per_s:.1f} windows/s  "

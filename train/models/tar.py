@@ -21,7 +21,7 @@ from train.nn.groups import GroupedGRU, GroupedLinear
 from train.nn.markers import look_up, marker_body
 from train.nn.positions import sinusoids
 from train.nn.regressor import THETA, read_theta
-from train.rotations import matrix_to_six, six_to_matrix
+from train.rotations import matrix_to_six, six_to_matrix, upright
 
 __all__ = ["TAR", "GlobalEncoder", "Heads"]
 
@@ -106,9 +106,7 @@ class Heads(nn.Module):
             with torch.no_grad():
                 head.weight.mul_(0.1)
                 head.bias.zero_()
-        upright = torch.eye(3).repeat(24, 1, 1)
-        upright[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))  # head up in a camera whose y points down
-        start = torch.cat([matrix_to_six(upright).flatten(), torch.zeros(10), torch.tensor([0.9, 0.0, 0.0])])
+        start = torch.cat([matrix_to_six(upright()).flatten(), torch.zeros(10), torch.tensor([0.9, 0.0, 0.0])])
         self.register_buffer("init", start[None])
 
     def set_mean(

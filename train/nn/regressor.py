@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from train.batch import Prediction
-from train.rotations import matrix_to_six, six_to_matrix
+from train.rotations import matrix_to_six, six_to_matrix, upright
 
 __all__ = ["THETA", "Regressor", "read_theta"]
 
@@ -42,9 +42,7 @@ class Regressor(nn.Module):
         self.deccam = nn.Linear(hidden, 3)
         for head in (self.decpose, self.decshape, self.deccam):
             nn.init.xavier_uniform_(head.weight, gain=0.01)
-        upright = torch.eye(3).repeat(24, 1, 1)
-        upright[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))  # head up in a camera whose y points down
-        self.register_buffer("init_pose", matrix_to_six(upright).reshape(1, 144))
+        self.register_buffer("init_pose", matrix_to_six(upright()).reshape(1, 144))
         self.register_buffer("init_shape", torch.zeros(1, 10))
         self.register_buffer("init_cam", torch.tensor([[0.9, 0.0, 0.0]]))
 

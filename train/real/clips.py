@@ -19,7 +19,7 @@ from synth.labels.visibility import Visibility
 from synth.rng import generator
 from train.augment import MIRRORED_JOINTS, PLAIN, Augmentation, Change, draw_change, paint
 from train.batch import GENDERS
-from train.clips import BOX_SCALE, Clips, _labels, _mirrored
+from train.clips import BOX_SCALE, Clips, crop_labels, mirrored
 from train.crops import Crop, cut, normalised, square_boxes
 from train.real.pictures import picture_size, read_picture
 from train.real.record import Record, labels
@@ -107,6 +107,9 @@ class RealClips(Clips):
         change = draw_change(self.augmentation, generator(self.seed, "augment", number, draw))
         return self.window(number, change)
 
+    def pictured(self) -> None:
+        """Windows are drawn as they are."""
+
     def plain_labels(self, index: int) -> dict[str, Any]:
         """Labels of a window as they are, no picture read unless only it tells its size."""
         return self.window(index, Change(), labels_only=True)
@@ -130,12 +133,12 @@ class RealClips(Clips):
         raw = _raw(record, taken, width, height)
         joints_valid, smpl_valid = taken["joints_valid"], taken["pose_valid"] & taken["betas_valid"] & self.smpl
         if change.flip:
-            raw, joints_valid = _mirrored(raw, width), joints_valid[:, MIRRORED_JOINTS]
+            raw, joints_valid = mirrored(raw, width), joints_valid[:, MIRRORED_JOINTS]
         boxes = square_boxes(raw["bbox"], BOX_SCALE, f"{record.source} {record.name}")
         boxes[:, :2] += boxes[:, 2:] * np.array(change.shift)
         boxes[:, 2] *= change.scale
         crops = [Crop(x=float(x), y=float(y), side=float(s), angle=change.rotation) for x, y, s in boxes]
-        sample = _masked(_labels(raw, crops, change), joints_valid, smpl_valid)
+        sample = _masked(crop_labels(raw, crops, change), joints_valid, smpl_valid)
         if not labels_only:
             sample |= self._seen(record, frames, crops, change)
         tensors: dict[str, Any] = {name: torch.from_numpy(np.asarray(value)) for name, value in sample.items()}
