@@ -9,12 +9,12 @@ from typing import Any
 from render_farm.board import Board, kept_plans
 from render_farm.driver import Options, Summary
 from render_farm.plan import write_plan
-from render_farm.process import Limits
 from render_farm.records import DriverReport
 from render_farm.store import Store, open_store
 from render_farm.submit import prepare, submit
 from synth.config import Config
 from synth.errors import SynthError
+from synth.process import Limits
 
 __all__ = ["run_submit", "status_lines"]
 

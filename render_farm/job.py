@@ -3,13 +3,14 @@
 Orders and outcomes travel as JSON text. A process that crashes, hangs or eats memory takes only itself along.
 """
 
+import collections
 import contextlib
 import functools
 import json
 import os
 import re
+import select
 import shutil
-import signal
 import socket
 import tempfile
 import time
@@ -19,10 +20,10 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from render_farm import process, records
-from render_farm.process import Ending, Limits
+from render_farm import records
 from render_farm.records import Claim, Failure
 from render_farm.store import FolderStore, Store, open_store
+from synth.process import Ending, JobProcess, Limits, memory_limit
 
 __all__ = ["Limits", "Order", "Outcome", "perform", "version"]
 
@@ -143,15 +144,9 @@ def _attempt(order: Order) -> tuple[str, str]:
 def _run(order: Order, store: Store, folder: Path, claim: Claim) -> tuple[str, str]:
     log = store.log_path(order.clip_id) if isinstance(store, FolderStore) else folder / "job.log"
     start = log.stat().st_size if log.is_file() else 0
-    ending = process.run(
-        os.environ.get("RAIMENT_FARM_WORKER", MODULES[order.stage]),
-        order.spec,
-        out=folder,
-        device=order.device,
-        log=log,
-        limits=order.limits,
-        tick=_renewing(claim, store, order.clip_id),
-    )
+    module = os.environ.get("RAIMENT_FARM_WORKER", MODULES[order.stage])
+    process = JobProcess(module, order.spec, out=folder, device=order.device, log=log, limits=order.limits)
+    ending = _followed(process, _renewing(claim, store, order.clip_id))
     store.put_log(order.clip_id, log)
     if ending.event.kind == "simulated":
         return "simulated", ""
@@ -167,6 +162,21 @@ def _run(order: Order, store: Store, folder: Path, claim: Claim) -> tuple[str, s
         return "storage", reason
     store.probe()  # raises if it is the store's fault
     return "failed", reason
+
+
+def _followed(process: JobProcess, tick: Callable[[], None]) -> Ending:
+    """Listen to a process until it ends or breaks a limit; nothing of it runs any more then."""
+    patience = 0.0
+    try:
+        while process.check():
+            if select.select([process.pipe], [], [], 0.5)[0]:
+                collections.deque(process.read(), maxlen=0)  # its last word is kept
+            tick()
+    except EOFError:
+        patience = 20.0
+    finally:
+        ending = process.end(patience)
+    return ending
 
 
 def _commit(store: Store, shard: Path, order: Order) -> bool:
@@ -188,11 +198,11 @@ def _reason(order: Order, ending: Ending, printed: str) -> str:
     if ending.event.kind == "error":
         return f"{ending.event.text}. {ending.event.hint}"
     if _MEMORY.search(printed):
-        return f"needed more than its {process.memory_limit(order.limits) / 2**30:.3g} GiB of memory"
+        return f"needed more than its {memory_limit(order.limits) / 2**30:.3g} GiB of memory"
     if ending.status < 0:
-        return f"was killed by {signal.Signals(-ending.status).name}"
+        return ending.how
     line = printed.strip().splitlines()[-1:] or [""]
-    return f"ended with status {ending.status}: {line[0][:200]}"
+    return f"{ending.how}: {line[0][:200]}"
 
 
 def _tail(log: Path, start: int, size: int = 4000) -> str:

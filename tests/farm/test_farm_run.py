@@ -18,10 +18,10 @@ from conftest import run_command
 from render_farm import board, certificates, cluster, records
 from render_farm.batch import batch_cluster
 from render_farm.driver import Options
-from render_farm.process import Limits
 from render_farm.store import open_store
 from render_farm.submit import prepare
 from synth.errors import SynthError
+from synth.process import Limits
 
 ledger = farm_fixtures.ledger
 
