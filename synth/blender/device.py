@@ -1,6 +1,8 @@
 """Which device Cycles renders on: what was asked for, or a clear refusal."""
 
 import logging
+import os
+from typing import Any
 
 import bpy
 
@@ -50,11 +52,28 @@ def choose(device: str) -> str:
     preferences.compute_device_type = "NONE" if taken == "cpu" else taken.upper()  # pyright: ignore
     if taken != "cpu":
         preferences.refresh_devices()  # pyright: ignore
-        for entry in preferences.devices:  # pyright: ignore
-            entry.use = entry.type == taken.upper()
+        _switch_on(list(preferences.devices), taken)  # pyright: ignore
     if device == "auto":
         log.info("device auto: %s", described(taken))
     return taken
+
+
+def _switch_on(entries: list[Any], taken: str) -> None:
+    """Use one card of the back-end and nothing else.
+
+    Pictures of a few hundred pixels do not fill one card, so a picture is not divided among several: with several
+    cards the processes take them in turn, by process id. (CUDA_VISIBLE_DEVICES leaves only some to be seen.)
+
+    Raises:
+        SynthError: Blender listed the back-end but shows none of its cards.
+    """
+    cards = [entry for entry in entries if entry.type == taken.upper()]
+    if not cards:
+        hint = "Its driver may be too old or broken: `nvidia-smi` should list the card; else use --device cpu"
+        raise SynthError(f"device {taken!r} was found, but Blender shows no card of it", hint)
+    chosen = os.getpid() % len(cards)
+    for entry in entries:
+        entry.use = entry is cards[chosen]
 
 
 def described(taken: str) -> str:

@@ -40,6 +40,8 @@ class ClipRenderer:
         body: Body model of the clip.
         cameras: Cameras of the clip (`synth.scene.cameras.cameras`).
         device: "auto", "cpu", "optix", "cuda", "hip", "oneapi" or "metal".
+        truth_device: Where the ground truth's one ray a pixel is traced; the default is the CPU whatever `device` is,
+            so that labels are the same bits on every machine. `benchmarks/gpu.py` measures what a GPU would change.
         threads: CPU threads; 0 lets Blender take all.
         scratch: Folder for the picture on its way out of Blender; the default is in memory where there is /dev/shm.
         log: Where Blender's own output goes; the default throws it away.
@@ -56,12 +58,15 @@ class ClipRenderer:
         cameras: Sequence[Camera],
         device: str = "auto",
         *,
+        truth_device: str = "cpu",
         threads: int = 0,
         scratch: Path | None = None,
         log: Path | None = None,
     ) -> None:
         self.spec, self.cameras, self.frames = spec, tuple(cameras), len(clip.motion)
         self.device = devices.choose(device)
+        if truth_device not in ("cpu", self.device):
+            raise ValueError(f"truth_device: expected 'cpu' or {self.device!r}, got {truth_device!r}")
         self._log = log if log is not None else Path(os.devnull)
         shared = Path("/dev/shm")
         root = scratch or (shared if shared.is_dir() and os.access(shared, os.W_OK) else None)
@@ -70,7 +75,7 @@ class ClipRenderer:
         bpy.context.scene.frame_set(1)  # pyright: ignore[reportOptionalMemberAccess]
         origin = clip.joints_world[:, 0].mean(axis=0)
         self._picture = scene.picture_scene(spec.render, self.device, threads)
-        self._truth = scene.truth_scene(self.device, threads)
+        self._truth = scene.truth_scene(truth_device, threads)
         both = (self._picture, self._truth)
         self._eye = scene.Eye(origin, both)
         self._figure = scene.Figure(spec, clip, body, origin, both)

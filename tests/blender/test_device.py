@@ -1,15 +1,68 @@
-"""A device that is not there is an error; Blender itself would render on the CPU without a word."""
+"""A device that is not there is an error; Blender itself would render on the CPU without a word.
+
+Machines with cards are simulated: Cycles' preferences are replaced by ones that list what such a machine lists.
+"""
 
 import logging
+from dataclasses import dataclass, field
 
 import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from synth.blender import device  # noqa: E402
+from synth.blender import device, scene  # noqa: E402
 from synth.errors import SynthError  # noqa: E402
+from synth.spec import RenderSpec  # noqa: E402
 
 pytestmark = pytest.mark.blender
+
+
+@dataclass
+class Entry:
+    """One line of Cycles' list of devices."""
+
+    name: str
+    type: str
+    use: bool = False
+
+
+@dataclass
+class Preferences:
+    """Cycles' preferences on a machine with these cards; every back-end lists the CPU too, as Blender's does."""
+
+    cards: dict[str, list[str]]
+    compiled: tuple[str, ...] = ("CUDA", "OPTIX", "HIP", "ONEAPI")
+    hidden: bool = False
+    """The cards vanish when Blender lists them anew: a broken driver."""
+    compute_device_type: str = "NONE"
+    devices: list[Entry] = field(default_factory=list)
+
+    def get_device_types(self, context):
+        return [("NONE", "None", "", 0), *((kind, kind, "", i) for i, kind in enumerate(self.compiled, 1))]
+
+    def get_devices_for_type(self, kind):
+        names = self.cards.get(kind, [])
+        return [*(Entry(name, kind, use=True) for name in names), Entry("A processor", "CPU", use=True)]
+
+    def refresh_devices(self):
+        everything = [entry for kind in self.compiled for entry in self.get_devices_for_type(kind)]
+        self.devices = [entry for entry in everything if entry.type == "CPU" or not self.hidden]
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Puts a machine in place of this one."""
+
+    def install(cards=None, **more):
+        preferences = Preferences(cards or {}, **more)
+        monkeypatch.setattr(device, "_preferences", lambda: preferences)
+        return preferences
+
+    return install
+
+
+def used(preferences):
+    return [(entry.name, entry.type) for entry in preferences.devices if entry.use]
 
 
 def test_cpu_is_always_there():
@@ -31,3 +84,62 @@ def test_auto_says_what_it_took(monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         assert device.choose("auto") == "cpu"
     assert "auto: cpu" in caplog.text
+
+
+def test_auto_prefers_optix_and_says_which_card(machine, caplog):
+    preferences = machine({"CUDA": ["NVIDIA H200"], "OPTIX": ["NVIDIA H200"]})
+    with caplog.at_level(logging.INFO):
+        assert device.choose("auto") == "optix"
+    assert "auto: optix (NVIDIA H200)" in caplog.text
+    assert preferences.compute_device_type == "OPTIX"
+    assert used(preferences) == [("NVIDIA H200", "OPTIX")]  # not the CPU beside it, which would slow the card down
+
+
+def test_auto_falls_back_to_cuda_where_optix_finds_no_card(machine):
+    preferences = machine({"CUDA": ["NVIDIA H200"]})
+    assert device.available() == {"cpu": ["CPU"], "cuda": ["NVIDIA H200"]}
+    assert device.choose("auto") == "cuda"
+    assert (preferences.compute_device_type, used(preferences)) == ("CUDA", [("NVIDIA H200", "CUDA")])
+
+
+def test_a_backend_that_finds_only_the_cpu_is_not_there(machine):
+    machine({"CUDA": ["NVIDIA H200"]})
+    with pytest.raises(SynthError, match=r"'optix' is not on this machine.*Found cpu: CPU; cuda: NVIDIA H200"):
+        device.choose("optix")
+
+
+def test_a_backend_that_was_not_compiled_is_not_there(machine):
+    machine({"METAL": ["A card"]})
+    with pytest.raises(SynthError, match="'metal' is not on this machine"):
+        device.choose("metal")
+
+
+def test_the_cpu_switches_the_cards_off(machine):
+    preferences = machine({"CUDA": ["NVIDIA H200"]})
+    device.choose("cuda")
+    device.choose("cpu")
+    assert preferences.compute_device_type == "NONE"
+
+
+def test_processes_take_several_cards_in_turn(machine, monkeypatch):
+    taken = []
+    for process in (100, 101, 102, 103):
+        monkeypatch.setattr(device.os, "getpid", lambda process=process: process)
+        preferences = machine({"CUDA": ["card 0", "card 1"]})
+        device.choose("cuda")
+        taken += used(preferences)
+    assert taken == [("card 0", "CUDA"), ("card 1", "CUDA")] * 2
+
+
+def test_a_card_that_vanishes_is_an_error_not_the_cpu(machine):
+    machine({"CUDA": ["NVIDIA H200"]}, hidden=True)
+    with pytest.raises(SynthError, match=r"Blender shows no card of it.*nvidia-smi"):
+        device.choose("cuda")
+
+
+def test_a_gpu_traces_and_denoises_the_picture():
+    render = RenderSpec(samples=4, denoise=True, jpeg_quality=95, exposure=1.0)
+    for name, engine, on_gpu in (("optix", "GPU", True), ("cuda", "GPU", True), ("cpu", "CPU", False)):
+        made = scene.picture_scene(render, name, 1)
+        assert (made.cycles.device, made.cycles.denoising_use_gpu) == (engine, on_gpu)
+        bpy.data.scenes.remove(made)
