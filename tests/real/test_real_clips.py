@@ -75,6 +75,30 @@ def test_masks_say_what_is_known(tmp_path: Path) -> None:
     assert not studio["joints_3d"][~studio["joints_valid"]].any()
 
 
+def test_keypoints_count_by_their_confidence(tmp_path: Path) -> None:
+    # catches detections of 0.8, and hidden joints, that train as much as joints that are seen
+    detected = opened("3dpw", tmp_path)[0]["keypoints_2d"]
+    limbs = [i for i, name in enumerate(joint_set("smpl24")) if name in joint_set("coco18")]
+    assert torch.allclose(detected[0, limbs, 2], torch.tensor(0.8))
+    still = opened("coco", tmp_path).window(0, Change())["keypoints_2d"]
+    flipped = opened("coco", tmp_path / "again").window(0, Change(flip=True))["keypoints_2d"]
+    assert (still[0, 7, 2], flipped[0, 8, 2]) == (0.5, 0.5)  # the left ankle is hidden; mirrored, it is the right one
+
+
+def test_a_windows_shape_is_that_of_the_frames_that_have_one(tmp_path: Path) -> None:
+    # catches the zeros of a first frame without a fit, which would train under the masks of the others
+    import json
+
+    path = formats.write_h36m_json(tmp_path) / "annotations" / "Human36M_subject1_SMPL_NeuralAnnot.json"
+    content = json.loads(path.read_text())
+    del content["2"]["1"]["0"]
+    path.write_text(json.dumps(content))
+    sample = RealClips(open_source("h36m", tmp_path), 4, IMAGES, size=32)[0]
+    assert sample["smpl_valid"].tolist() == [False, True, True, False]
+    _, betas, _ = formats.smpl_numbers()
+    assert np.allclose(sample["betas"][1:3], betas, atol=1e-6)
+
+
 def test_labels_lie_on_the_picture_also_when_it_is_changed(tmp_path: Path) -> None:
     # the figure is brighter near its joints: catches a mirrored picture with unmirrored labels, or a shifted crop
     clips = opened("3dpw", tmp_path)
@@ -112,9 +136,19 @@ def test_a_window_without_boxes_gives_way_to_the_next(tmp_path: Path) -> None:
     assert clips[0]["start"] == 0
 
 
+def opened_again(clips: RealClips) -> RealClips:
+    return RealClips(open_source(clips.source.name, clips.source.path), clips.length, clips.needs, size=32)
+
+
 def test_features_that_came_with_the_data_are_used(tmp_path: Path) -> None:
     clips = opened("vibe", tmp_path, needs=frozenset({"features"}))
     assert clips[0]["features"].shape == (4, 16)
+    crops = opened("vibe-insta", tmp_path, needs=frozenset({"features"}))[1]
+    assert crops["image_size"].tolist() == [224, 224]
+    assert torch.allclose(crops["box"], torch.tensor([112.0, 112.0, 224.0]))  # keypoints in the crop of the features
+    for picture in (tmp_path / "vibe").rglob("*.jpg"):
+        picture.unlink()  # they come with the data sets, the databases alone are enough for features
+    assert opened_again(clips)[0]["features"].shape == (4, 16)
     with pytest.raises(SynthError, match="coco has no features"):
         opened("coco", tmp_path, needs=frozenset({"features"}))
     with pytest.raises(SynthError, match="lsp has no parts"):
@@ -182,3 +216,35 @@ def test_smpls_numbers_are_not_put_on_another_body(tmp_path: Path) -> None:
     sample = opened("3dpw", tmp_path, smpl=False)[0]
     assert not sample["smpl_valid"].any()
     assert sample["joints_valid"].any()
+
+
+def test_the_command_hands_the_bodies_to_the_readers(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # EMDB's joints and translations take the licensed body of the person's gender; without it both are masked
+    from synth.assets import asset
+    from train.cli import train
+    from train.run import Run, open_sources
+
+    (tmp_path / "bodies").mkdir()
+    with np.load(asset("bodies/free_female.npz")) as arrays:
+        np.savez(tmp_path / "bodies" / "SMPL_FEMALE.npz", **dict(arrays) | {"name": np.array("like_smpl")})
+    formats.write_emdb(tmp_path / "emdb")
+    given: list[Run] = []
+    monkeypatch.setattr("train.run.fit", lambda run, **_: given.append(run))
+    arguments = ["mviper", "--data", str(shards), "--preset", "smoke", "--real", f"emdb={tmp_path / 'emdb'}"]
+    for more in ([], ["--bodies", str(tmp_path / "bodies")]):
+        done = CliRunner().invoke(train, [*arguments, *more])
+        assert done.exit_code == 0, (done.output, done.exception)
+    model = build("mviper", model_options("smoke", "mviper"))
+    masked, known = (open_sources(run, model, 32, [None], Augmentation(), 0)[1][0] for run in given)
+    assert not masked["joints_valid"].any()
+    assert known["joints_valid"].all(dim=1).tolist() == [True, True, False, True]
+    spread = known["joints_3d"].norm(dim=-1).amax(dim=1)
+    assert (spread[[0, 1, 3]] > 0.5).all()  # metres: a body, not a point
+
+
+def test_bodies_that_are_not_there_are_named(tmp_path: Path) -> None:
+    source = open_source("emdb", formats.write_emdb(tmp_path / "emdb"), bodies=tmp_path / "bodies")
+    with pytest.raises(SynthError, match="bodies"):
+        source[0]

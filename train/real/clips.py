@@ -4,8 +4,9 @@
     loader(sources, settings, weights=(3, 1))      # or Loop(model, sources, ...)
 
 What a data set does not have is zero with its mask off: keypoints by their confidence, 3D joints joint by joint, pose
-and shape by `smpl_valid`. Intrinsics that are not known are those of a lens as long as the picture's diagonal, a rate
-that is not known is 30 Hz, a pelvis that is not known is at the origin: no loss reads them.
+and shape by `smpl_valid`. A keypoint counts by its confidence: a detector's own, half for one that is annotated though
+hidden. Intrinsics that are not known are those of a lens as long as the picture's diagonal, a rate that is not known is
+30 Hz, a pelvis that is not known is at the origin: no loss reads them.
 """
 
 from functools import lru_cache
@@ -129,7 +130,7 @@ class RealClips(Clips):
         else:
             raise SynthError(f"{self.folder}: no window of {self.length} frames has a box")
         frames = [0] * self.length if record.still else list(range(start, start + self.length))
-        width, height = record.image_size or picture_size(record.images[frames[0]])
+        width, height = self._extent(record, frames[0])
         raw = _raw(record, taken, width, height)
         joints_valid, smpl_valid = taken["joints_valid"], taken["pose_valid"] & taken["betas_valid"] & self.smpl
         if change.flip:
@@ -139,6 +140,8 @@ class RealClips(Clips):
         boxes[:, 2] *= change.scale
         crops = [Crop(x=float(x), y=float(y), side=float(s), angle=change.rotation) for x, y, s in boxes]
         sample = _masked(crop_labels(raw, crops, change), joints_valid, smpl_valid)
+        sureness = taken["confidence"][:, MIRRORED_JOINTS] if change.flip else taken["confidence"]
+        sample["keypoints_2d"][..., 2] *= sureness
         if not labels_only:
             sample |= self._seen(record, frames, crops, change)
         tensors: dict[str, Any] = {name: torch.from_numpy(np.asarray(value)) for name, value in sample.items()}
@@ -147,6 +150,19 @@ class RealClips(Clips):
         tensors["flipped"] = torch.tensor(change.flip)
         tensors["gender"] = torch.tensor(GENDERS.index(record.gender))
         return tensors | {"clip_id": f"{record.source}:{record.name}", "view": 0, "start": start}
+
+    def _extent(self, record: Record, frame: int) -> tuple[int, int]:
+        """Width and height [px] of the picture; of features without pictures, as far as the boxes reach."""
+        if record.image_size is not None:
+            return record.image_size
+        try:
+            if record.images:
+                return picture_size(record.images[frame])
+        except SynthError:
+            if "images" in self.needs:
+                raise
+        width, height = np.ceil(np.nanmax(record.bbox[:, 2:], axis=0)).astype(int).clip(1, 1 << 16).tolist()
+        return width, height
 
     def _seen(self, record: Record, frames: list[int], crops: list[Crop], change: Change) -> dict[str, Array]:
         """What the network sees: crops or features; a still is read and cut once."""
@@ -177,9 +193,14 @@ def _raw(record: Record, taken: dict[str, Array], width: int, height: int) -> di
         "bbox": np.where(taken["bbox_valid"][:, None], taken["bbox"], np.nan),
         "K": taken["K"][0] if taken["K_valid"][0] else _nominal(width, height),
         "smpl/body_pose": taken["body_pose"],
-        "smpl/betas": taken["betas"][0],
+        "smpl/betas": _one_shape(taken["betas"], taken["betas_valid"]),
         "smpl_camera/global_orient": taken["global_orient"],
     }
+
+
+def _one_shape(betas: Array, valid: Array) -> Array:
+    """Mean (10,) of the frames whose shape is known: some data sets fit each frame on its own, or leave some out."""
+    return betas[valid].mean(axis=0) if valid.any() else np.zeros(betas.shape[1])
 
 
 def _rooted(joints: Array, valid: Array) -> Array:
