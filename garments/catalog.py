@@ -27,6 +27,8 @@ OWN = "RAIMENT_GARMENTS"
 """Environment variable that names more folders of garments."""
 
 _ARRAYS = ("vertices", "faces", "uv", "pins", "goals")
+_MARKS = {"region": np.int8, "seams": np.int64}
+"""Arrays that a garment's file may lack."""
 
 
 class CatalogError(ValueError):
@@ -73,6 +75,7 @@ def load(name: str, folder: Path | str | None = None) -> Garment:
     try:
         with np.load(place / "rest.npz", allow_pickle=False) as file:
             arrays = {key: file[key] for key in _ARRAYS}
+            marks = {key: file[key].astype(kind) for key, kind in _MARKS.items() if key in file.files}
         return Garment(
             name=name,
             layer=table["layer"],
@@ -86,6 +89,9 @@ def load(name: str, folder: Path | str | None = None) -> Garment:
             fabric=fabrics()[table["fabric"]],
             source=table["source"],
             licence=table["licence"],
+            sizes={size: float(wider) for size, wider in table.get("sizes", {}).items() if size.isupper()}
+            or {"M": 0.0},
+            **marks,
         )
     except KeyError as error:
         raise CatalogError(f"garment {name}: {error} is missing in {place} or no known fabric") from None
@@ -130,6 +136,8 @@ def save(
         uv=garment.uv.astype("<f4"),
         pins=garment.pins.astype("<f4"),
         goals=garment.goals.astype("<f4"),
+        region=garment.region.astype("|i1"),
+        seams=garment.seams.astype("<i4"),
     )
     _replace(place / "rest.npz", packed.getvalue())
     _replace(place / "garment.toml", _described(garment, parameters or {}).encode())
@@ -146,16 +154,28 @@ def _described(garment: Garment, parameters: Mapping[str, float | int]) -> str:
         f'fabric = "{garment.fabric.name}"  # what it is made of unless the clip says otherwise',
         f'source = "{garment.source}"',
         f'licence = "{garment.licence}"',
+        f"pinned = {int((garment.pins > 0).sum())}  # vertices held to the body; rest.npz says how firmly",
         "",
-        "[sizes]",
+        "[sizes]  # how much wider on every side [m]",
+        *(f"{size} = {wider!r}" for size, wider in garment.sizes.items()),
+        "",
+        "[mesh]",
         f"vertices = {len(garment.vertices)}",
         f"faces = {len(garment.faces)}",
         f"edge_mm = {1000 * edges.mean():.2f}",
+        f"seams = {len(garment.seams)}",
+        f"area_m2 = {_area(garment):.3f}",
         "",
         "[parameters]",
         *(f"{key} = {value!r}" for key, value in parameters.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _area(garment: Garment) -> float:
+    """Area of the cloth [m2]."""
+    a, b, c = (garment.vertices[garment.triangles[:, i]] for i in range(3))
+    return float(0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
 
 
 def _place(name: str, folder: Path | str | None) -> Path:

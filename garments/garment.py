@@ -1,9 +1,10 @@
 """What a garment is: a mesh around the reference body, its pins and its fabric; read from and written to a folder."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int8
 
 Array = np.ndarray
 
@@ -47,18 +48,29 @@ class Garment:
     fabric: Fabric
     source: str
     licence: str
+    region: Int8[Array, " Vg"] = field(default_factory=lambda: np.zeros(0, np.int8))
+    """Body part (1-24, SMPL joint + 1) that each vertex lies over on the reference body; 0 where that is not known."""
+    seams: Int[Array, "S 2"] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    """Edges along which two pieces of fabric are sewn together; found in `uv` if not given."""
+    sizes: Mapping[str, float] = field(default_factory=lambda: {"M": 0.0})
+    """How much wider (on every side) than the made size each size is [m]."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
+        if not len(self.region):
+            object.__setattr__(self, "region", np.zeros(count, np.int8))
         if self.faces.shape[1] != 4 or self.faces.max() >= count or self.faces[:, :3].min() < 0:
             raise ValueError(f"garment {self.name}: faces point outside its {count} vertices")
-        for field, shape in (("pins", (count,)), ("goals", (count,)), ("uv", (len(self.faces), 4, 2))):
-            if getattr(self, field).shape != shape:
-                raise ValueError(f"garment {self.name}: {field}: expected {shape}, got {getattr(self, field).shape}")
-        for field in ("vertices", "faces", "uv", "pins", "goals"):
-            view = getattr(self, field).view()
+        each = (count,)
+        for name, shape in (("pins", each), ("goals", each), ("region", each), ("uv", (len(self.faces), 4, 2))):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"garment {self.name}: {name}: expected {shape}, got {getattr(self, name).shape}")
+        if not len(self.seams):
+            object.__setattr__(self, "seams", _seams(self.faces, self.uv))
+        for name in ("vertices", "faces", "uv", "pins", "goals", "region", "seams"):
+            view = getattr(self, name).view()
             view.flags.writeable = False
-            object.__setattr__(self, field, view)
+            object.__setattr__(self, name, view)
 
     @property
     def triangles(self) -> Int[Array, "Ft 3"]:
@@ -77,3 +89,19 @@ class Garment:
         keep[triangle, 3] = False
         pairs = np.stack([corner[keep], following[keep]], axis=1)
         return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def _seams(faces: Int[Array, "Fg 4"], uv: Float[Array, "Fg 4 2"]) -> Int[Array, "S 2"]:
+    """Edges whose two faces lie on different places of the fabric, each once, lower index first."""
+    corners = np.where(faces < 0, faces[:, :1], faces)
+    flat = np.where((faces < 0)[..., None], uv[:, :1], uv)
+    ends = np.stack([corners, np.roll(corners, -1, axis=1)], axis=2).reshape(-1, 2)
+    place = np.stack([flat, np.roll(flat, -1, axis=1)], axis=2).reshape(-1, 2, 2)
+    turned = ends[:, 0] > ends[:, 1]
+    ends[turned], place[turned] = ends[turned, ::-1], place[turned, ::-1]
+    edges, which, uses = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
+    low, high = np.full((len(edges), 4), np.inf), np.full((len(edges), 4), -np.inf)
+    np.minimum.at(low, which.ravel(), place.reshape(-1, 4))
+    np.maximum.at(high, which.ravel(), place.reshape(-1, 4))
+    apart = (high - low).max(axis=1) > 1e-4
+    return edges[apart & (uses > 1) & (edges[:, 0] != edges[:, 1])]

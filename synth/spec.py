@@ -102,6 +102,8 @@ class GarmentSpec:
     sha256: str
     """Digest of the garment's folder."""
     material: MaterialSpec
+    size: str = dataclasses.field(default="M", metadata={"left_out": True})
+    """One of the garment's sizes; M is the size it was made in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,10 @@ class ClipSpec:
     @property
     def simulation_id(self) -> str:
         """16 hexadecimal digits that change only with what the simulation depends on."""
-        worn = [{"name": g.name, "fabric": g.fabric, "sha256": g.sha256} for g in self.outfit]
+        worn = [
+            {"name": g.name, "fabric": g.fabric, "sha256": g.sha256} | ({} if g.size == "M" else {"size": g.size})
+            for g in self.outfit
+        ]
         return digest([self.spec_version, self.motion, self.body, worn, self.simulation])[:16]
 
 

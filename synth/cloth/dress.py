@@ -49,12 +49,30 @@ class _Binding:
     """Barycentric weights of the corners."""
     distance: Float[Array, " Vg"]
     """[m]"""
+    widening: Float[Array, "Vg 3"]
+    """Where each vertex moves in a garment that is wider by one metre."""
 
 
 def _binding(garment: Garment) -> _Binding:
     body, surface = _reference()
     below = ClosestPoint(surface, body.faces)(garment.vertices, exact=True)
-    return _Binding(garment=garment, corners=body.faces[below.face], share=below.barycentric, distance=below.distance)
+    if not garment.region.all():
+        garment = replace(garment, region=body.face_parts[below.face].astype(np.int8))
+    return _Binding(
+        garment=garment,
+        corners=body.faces[below.face],
+        share=below.barycentric,
+        distance=below.distance,
+        widening=_widening(garment, below.normal),
+    )
+
+
+def _widening(garment: Garment, outwards: Float[Array, "Vg 3"]) -> Float[Array, "Vg 3"]:
+    """Outwards, but not where pins hold it, and of two legs not towards each other."""
+    free = 1.0 - garment.pins
+    if garment.covers == "lower" and not garment.loose:
+        free = free * np.clip(np.sign(garment.vertices[:, 0]) * outwards[:, 0] + 0.5, 0.0, 1.0)
+    return free[:, None] * outwards
 
 
 @cache
@@ -125,7 +143,10 @@ def fitted(
         if worn.fabric not in catalog.fabrics():
             raise SynthError(f"fabric {worn.fabric!r}: not known", f"Fabrics: {', '.join(catalog.fabrics())}")
         garment = replace(binding.garment, fabric=catalog.fabrics()[worn.fabric])
-        vertices = _fitted(binding, moved, skin, _CLEARANCE + _BETWEEN * len(result))
+        if worn.size not in garment.sizes:
+            raise SynthError(f"garment {worn.name}: no size {worn.size!r}", f"Sizes: {', '.join(garment.sizes)}")
+        wider = garment.sizes[worn.size]
+        vertices = _fitted(binding, moved, skin, _CLEARANCE + _BETWEEN * len(result), wider)
         if is_tucked(position, patterns):
             garment, vertices = tucked_in(garment, vertices, _waist(bindings[position + 1 :], moved), skin)
         for inner, beneath, _ in result:
@@ -157,13 +178,15 @@ def _carried(body: BodyModel, surface: Float[Array, "V 3"]) -> tuple[Float[Array
     return across @ surface - before, across @ body.lbs_weights
 
 
-def _fitted(binding: _Binding, moved: Float[Array, "R 3"], skin: fit.Nearest, clearance: float) -> Float[Array, "Vg 3"]:
+def _fitted(
+    binding: _Binding, moved: Float[Array, "R 3"], skin: fit.Nearest, clearance: float, wider: float = 0.0
+) -> Float[Array, "Vg 3"]:
     garment = binding.garment
     return fit.fit(
         garment.vertices,
         garment.faces,
         garment.edges,
-        np.einsum("vk,vki->vi", binding.share, moved[binding.corners]),
+        np.einsum("vk,vki->vi", binding.share, moved[binding.corners]) + wider * binding.widening,
         skin,
         clearance=np.clip(binding.distance, _LEAST, clearance),
     )

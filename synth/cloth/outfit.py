@@ -6,6 +6,7 @@ thin cloth and fits closely enough, is at times worn in it.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,8 @@ TUCKED = 0.3
 """Share of the shirts that could be worn in trousers or skirt that are."""
 THIN = 0.2
 """Cloth up to this density can be tucked in [kg/m2]."""
+SIZES = {"M": 0.5, "S": 0.15, "L": 0.25, "XL": 0.1}
+"""How often each size is worn; all of an outfit in one."""
 
 
 def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
@@ -103,6 +106,8 @@ def sample_outfit(
             GarmentSpec(name=name, fabric=fabric if other else own, sha256=catalog.digest(name), material=look(rng))
         )
     tucked = rng.random() < TUCKED
+    size = str(rng.choice(list(SIZES), p=list(SIZES.values())))
+    worn = [replace(g, size=size) if size in catalog.load(g.name).sizes else g for g in worn]
     return tuple(reversed(worn)) if tucked and _can_be_tucked(worn) else tuple(worn)
 
 

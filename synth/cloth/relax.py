@@ -74,6 +74,15 @@ def _onto(
     return points + move * np.minimum(1.0, 0.03 / np.maximum(length, 1e-9))
 
 
+def _freed(points: Float[Array, "V 3"], links: Int[Array, "E 3"]) -> Float[Array, "V 3"]:
+    """Bring vertices that are caught in a crease (under an arm) back to the middle of their neighbours."""
+    length = np.linalg.norm(points[links[:, 1]] - points[links[:, 0]], axis=1)
+    count = np.maximum(np.bincount(links[:, 0], minlength=len(points)), 1)
+    caught = np.bincount(links[:, 0], length, len(points)) / count > 2.5 * length.mean()
+    middle = np.stack([np.bincount(links[:, 0], points[links[:, 1], i], len(points)) for i in range(3)], axis=1)
+    return np.where(caught[:, None], middle / count[:, None], points)
+
+
 def relaxed(pattern: Pattern, surface: Surface, curves: Sequence[Curve], rounds: int = 1500) -> Float[Array, "V 3"]:
     """Vertices of the pattern on the surface, spread as evenly as its topology allows [m].
 
@@ -90,8 +99,10 @@ def relaxed(pattern: Pattern, surface: Surface, curves: Sequence[Curve], rounds:
     groups = {int(number): np.flatnonzero(curve == number) for number in np.unique(curve) if number != FREE}
     for _ in range(5):
         points = _onto(points, part, groups, surface, curves)
-    for _ in range(rounds):
+    for k in range(rounds):
         points = _onto(_drawn(points, links), part, groups, surface, curves)
+        if k % 200 == 199 and k < 0.9 * rounds:
+            points = _freed(points, links)
     for _ in range(5):
         points = _onto(points, part, groups, surface, curves)
     return points

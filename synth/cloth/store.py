@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _MOTION = ("global_orient", "body_pose", "transl", "source_frames")
-_MESH = ("vertices", "faces", "uv", "pins", "goals")
+_MESH = ("vertices", "faces", "uv", "pins", "goals", "region", "seams")
 _DRESSED = ("rest_vertices", "lbs_weights", "skinned_world")
 _MEASURES = tuple(field.name for field in dataclasses.fields(Quality) if field.name != "reasons")
 

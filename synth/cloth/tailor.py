@@ -16,6 +16,7 @@ from synth.cloth.pattern import Pattern
 from synth.cloth.relax import flattened
 from synth.cloth.uppers import CREW, SCOOP, Collar, upper
 from synth.errors import SynthError
+from synth.geometry.triangles import ClosestPoint
 from synth.types import BodyModel
 
 __all__ = ["CUTS", "Cut", "tailored"]
@@ -33,6 +34,12 @@ class _Model:
     covers: str
     loose: bool
     fabric: str
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """Wider and narrower ones; what lies close to the body changes less."""
+        step = 0.3 * min(self.cut.ease, 0.02)
+        return {"S": -round(step, 4), "M": 0.0, "L": round(1.5 * step, 4), "XL": round(3 * step, 4)}
 
 
 def tailored(name: str, body: BodyModel, cut: Cut | None = None) -> tuple[Garment, dict[str, float]]:
@@ -71,6 +78,8 @@ def tailored(name: str, body: BodyModel, cut: Cut | None = None) -> tuple[Garmen
         fabric=catalog.fabrics()[model.fabric],
         source="made for this project around its own free body",
         licence="CC0-1.0",
+        region=body.face_parts[ClosestPoint(vertices[0], body.faces)(placed, exact=True).face].astype(np.int8),
+        sizes=model.sizes,
     )
     return garment, {field.name: getattr(cut, field.name) for field in fields(cut)}
 
@@ -95,20 +104,20 @@ def _dress(cut: Cut, fabric: str = "cotton", *, collar: Collar = CREW) -> _Model
 
 
 _MODELS = {
-    "tshirt": _top(Cut(), "jersey"),
-    "longsleeve": _top(Cut(ease=0.016, sleeve=1.9), "jersey"),
-    "loose_shirt": _top(Cut(edge=0.0245, ease=0.030, taper=0.0, sleeve=1.85, hem=0.2), "cotton"),
-    "tank_top": _top(Cut(ease=0.012, sleeve=0.0), "jersey", collar=SCOOP),
+    "tshirt": _top(Cut(edge=0.0186), "jersey"),
+    "longsleeve": _top(Cut(edge=0.0218, ease=0.016, sleeve=1.9), "jersey"),
+    "loose_shirt": _top(Cut(edge=0.0228, ease=0.030, taper=0.0, sleeve=1.85, hem=0.2), "cotton"),
+    "tank_top": _top(Cut(edge=0.0172, ease=0.012, sleeve=0.0), "jersey", collar=SCOOP),
     "sweater": _top(Cut(edge=0.0245, ease=0.034, taper=0.10, sleeve=1.9, hem=0.05), "wool"),
     "coat": _top(Cut(edge=0.027, ease=0.036, taper=-0.06, sleeve=1.93, hem=0.95), "wool", loose=True),
-    "trousers": _bottom(Cut(edge=0.0255, ease=0.010, taper=0.13, hem=1.93)),
-    "loose_trousers": _bottom(Cut(edge=0.0265, ease=0.014, taper=-0.01, hem=1.93)),
-    "leggings": _bottom(Cut(edge=0.0235, ease=0.006, taper=1.0, hem=1.9), "jersey"),
-    "shorts": _bottom(Cut(ease=0.010, taper=0.02, hem=0.85)),
-    "skirt": _skirt(Cut(ease=0.012, taper=-0.16, hem=0.85)),
-    "short_skirt": _skirt(Cut(ease=0.012, taper=-0.10, hem=0.5), "denim"),
-    "long_skirt": _skirt(Cut(edge=0.026, ease=0.012, taper=-0.13, hem=1.7)),
-    "dress": _dress(Cut(edge=0.025, ease=0.014, taper=-0.14, sleeve=0.6, hem=0.9)),
+    "trousers": _bottom(Cut(edge=0.0238, ease=0.010, taper=0.13, hem=1.93)),
+    "loose_trousers": _bottom(Cut(edge=0.0238, ease=0.014, taper=-0.01, hem=1.93)),
+    "leggings": _bottom(Cut(edge=0.0226, ease=0.006, taper=1.0, hem=1.9), "jersey"),
+    "shorts": _bottom(Cut(edge=0.0166, ease=0.010, taper=0.02, hem=0.85)),
+    "skirt": _skirt(Cut(edge=0.0174, ease=0.012, taper=-0.16, hem=0.85)),
+    "short_skirt": _skirt(Cut(edge=0.0151, ease=0.012, taper=-0.10, hem=0.5), "denim"),
+    "long_skirt": _skirt(Cut(edge=0.0226, ease=0.012, taper=-0.13, hem=1.7)),
+    "dress": _dress(Cut(edge=0.0229, ease=0.014, taper=-0.14, sleeve=0.6, hem=0.9)),
     "long_dress": _dress(Cut(edge=0.028, ease=0.014, taper=-0.13, sleeve=1.85, hem=1.6)),
     "sundress": _dress(Cut(edge=0.025, ease=0.012, taper=-0.16, sleeve=0.0, hem=0.8), collar=SCOOP),
 }

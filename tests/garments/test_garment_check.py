@@ -50,6 +50,7 @@ def test_stretched_texture_lost_pins_and_loose_vertices_are_found(tshirt: Garmen
         vertices=np.concatenate([tshirt.vertices, tshirt.vertices[:1]]),
         pins=np.append(tshirt.pins, 0.0),
         goals=np.append(tshirt.goals, 0.9),
+        region=np.append(tshirt.region, tshirt.region[:1]),
     )
     assert any("no face" in fault for fault in check(extra))
 
