@@ -3,7 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +19,7 @@ from train.real.files import readable
 
 Array = np.ndarray
 
-__all__ = ["MotionWindow", "MotionWindows"]
+__all__ = ["MotionStream", "MotionWindow", "MotionWindows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,8 +39,8 @@ class MotionWindow:
 class MotionWindows:
     """Windows out of a folder of AMASS motions, resampled by slerp: 120 Hz to 25 is as exact as to 30.
 
-    The index keeps a file's name, length and rate; a motion is read when a window of it is wanted. `stream` reads each
-    file once and holds `buffer` windows at most; `windows[i]` reads the one file.
+    The index keeps a file's name, length and rate; a motion is read when a window of it is wanted. `windows[i]` reads
+    the one file; `MotionStream` (and `stream`, one round of it) mixes the windows of many in bounded memory.
 
     Args:
         path: Folder (or file) of motions.
@@ -109,37 +111,92 @@ class MotionWindows:
     def stream(
         self, seed: int = 0, epoch: int = 0, buffer: int = 4096, part: int = 0, parts: int = 1
     ) -> Iterator[MotionWindow]:
-        """Every window once, in an order that follows from seed and epoch.
-
-        Files come in random order; windows leave in random order out of a buffer, so that neighbours are not of one
-        motion. Of a long motion's windows no more than half the buffer are held at once.
+        """Every window once, in an order that follows from seed and epoch: one round of `MotionStream`.
 
         Args:
             seed: Of the order.
             epoch: Another one, another order.
-            buffer: Windows held at most.
+            buffer: Windows mixed at a time.
             part: Number of this reader, of `parts` that share the files.
             parts: How many there are.
         """
-        rng = generator(seed, "motions", epoch, part)
-        files = generator(seed, "motion files", epoch).permutation(len(self.source.entries))[part::parts]
-        waiting: list[MotionWindow] = []
-        for file in files.tolist():
-            count = self.windows_of(file)
-            chunk = max(1, buffer // 2)
-            if not count:
-                continue
-            numbers, recording = rng.permutation(count), self._recording(file)
-            for begin in range(0, count, chunk):
-                waiting += self._windows(recording, numbers[begin : begin + chunk].tolist())
-                while len(waiting) > max(1, buffer - chunk):
-                    yield _draw(waiting, rng)
-        while waiting:
-            yield _draw(waiting, rng)
+        order = MotionStream(self, seed, buffer=buffer, part=part, parts=parts)
+        for place in range(epoch * order.round, (epoch + 1) * order.round):
+            yield order[place]
+
+    def taken(self, file: int, numbers: list[int]) -> list[MotionWindow]:
+        """Some windows of one motion, by their numbers in it; the file is read once."""
+        return self._windows(self._recording(file), numbers)
 
 
-def _draw(waiting: list[MotionWindow], rng: np.random.Generator) -> MotionWindow:
-    """Take a random one out, in constant time."""
-    chosen = int(rng.integers(len(waiting)))
-    waiting[chosen], waiting[-1] = waiting[-1], waiting[chosen]
-    return waiting.pop()
+class MotionStream:
+    """Windows in random order without end; `stream[n]` is the n-th, a function of n and the seed.
+
+    Each round has every window once. Motions come in random order, a long one in pieces; as many as make up `buffer`
+    windows are mixed, so that neighbours are not of one motion. In memory are the windows of one such block (one and a
+    half times `buffer` at most) and of one motion. Going on from any n takes reading one block, so that a resumed run
+    sees what it would have seen.
+
+    Args:
+        windows: What to stream.
+        seed: Of the order.
+        buffer: Windows mixed at a time.
+        part: Number of this reader, of `parts` that share the files.
+        parts: How many there are.
+
+    Raises:
+        SynthError: a part has no windows.
+    """
+
+    def __init__(
+        self, windows: MotionWindows, seed: int = 0, *, buffer: int = 4096, part: int = 0, parts: int = 1
+    ) -> None:
+        self.windows, self.seed, self.buffer, self.part, self.parts = windows, seed, buffer, part, parts
+        piece = max(1, buffer // 2)
+        counts = np.diff(windows.ends, prepend=0)
+        files = np.flatnonzero(counts)[part::parts]
+        pieces = -(-counts[files] // piece)
+        self.files = np.repeat(files, pieces)
+        self.firsts = np.concatenate([np.arange(0, counts[file], piece) for file in files] or [np.empty(0)]).astype(int)
+        self.sizes = np.minimum(piece, counts[self.files] - self.firsts)
+        self.round = int(self.sizes.sum())
+        """Windows in a round."""
+        if not self.round:
+            raise SynthError(f"{windows.source.path}: too few motions for {parts} processes", "Use fewer")
+        self._block = lru_cache(maxsize=1)(self._read)
+        self._layout = lru_cache(maxsize=1)(self._lay_out)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_block", "_layout")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._block, self._layout = lru_cache(maxsize=1)(self._read), lru_cache(maxsize=1)(self._lay_out)
+
+    def __getitem__(self, place: int) -> MotionWindow:
+        if place < 0:
+            raise IndexError(f"window {place}")
+        turn, within = divmod(place, self.round)
+        starts = self._layout(turn)[1]
+        block = int(np.searchsorted(starts, within, side="right")) - 1
+        return self._block(turn, block)[within - int(starts[block])]
+
+    def _lay_out(self, turn: int) -> tuple[Array, Array]:
+        """Pieces in the order of a round, and the place at which each block of them begins."""
+        order = generator(self.seed, "motions", turn, self.part).permutation(len(self.files))
+        before = np.cumsum(self.sizes[order]) - self.sizes[order]
+        _, heads = np.unique(before // max(1, self.buffer), return_index=True)
+        return order, before[heads]
+
+    def _read(self, turn: int, block: int) -> list[MotionWindow]:
+        """The mixed windows of a block."""
+        order, starts = self._layout(turn)
+        ends = np.cumsum(self.sizes[order])
+        stop = starts[block + 1] if block + 1 < len(starts) else self.round
+        found: list[MotionWindow] = []
+        for piece in order[(ends > starts[block]) & (ends <= stop)].tolist():
+            file, first = int(self.files[piece]), int(self.firsts[piece])
+            numbers = generator(self.seed, "motion", turn, file).permutation(self.windows.windows_of(file))
+            found += self.windows.taken(file, numbers[first : first + int(self.sizes[piece])].tolist())
+        mixed = generator(self.seed, "motion block", turn, self.part, block).permutation(len(found))
+        return [found[i] for i in mixed.tolist()]
