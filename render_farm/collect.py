@@ -4,7 +4,7 @@ import logging
 import tempfile
 from dataclasses import dataclass, field
 
-from render_farm import board
+from render_farm import board, records
 from render_farm.objects import ObjectStore
 from render_farm.store import FolderStore, Store
 from synth.shards.manifest import Manifest
@@ -51,7 +51,7 @@ def collect(store: Store) -> Collected:
     )
     if isinstance(store, FolderStore):
         manifest = Manifest(store.path("").parent)
-        entries = manifest.rebuild()
+        entries = manifest.rebuild({clip_id: records.seconds_of(store, clip_id) for clip_id in state.done})
         _reject(manifest, store, state, set(entries))
         found.shards = sum(entry.status == "done" for entry in entries.values())
     elif isinstance(store, ObjectStore):

@@ -148,6 +148,8 @@ def _run(order: Order, store: Store, folder: Path, claim: Claim) -> tuple[str, s
     process = JobProcess(module, order.spec, out=folder, device=order.device, log=log, limits=order.limits)
     ending = _followed(process, _renewing(claim, store, order.clip_id))
     store.put_log(order.clip_id, log)
+    if ending.event.seconds:
+        records.note_seconds(store, order.clip_id, ending.event.seconds)
     if ending.event.kind == "simulated":
         return "simulated", ""
     if ending.event.kind == "rejected":

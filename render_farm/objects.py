@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 from fsspec.core import url_to_fs
 
+from render_farm import records
 from render_farm.store import RECORDS, Store, StoreLostError, fault
 from synth.errors import SynthError
 from synth.shards.manifest import NAME, Manifest
@@ -157,7 +158,7 @@ class ObjectStore(Store):
         for clip_id in sorted(self.shards()):
             with self._fetched(clip_id) as path:
                 one = Manifest(path.parent)
-                one.record(path)
+                one.record(path, records.seconds_of(self, clip_id))
                 lines.append((path.parent / NAME).read_text(encoding="utf-8"))
             entries += 1
         rejected = refused.folder / NAME

@@ -13,7 +13,18 @@ from typing import Any
 
 from render_farm.store import Store
 
-__all__ = ["Claim", "DriverReport", "Failure", "clear_failures", "counts", "failures", "note", "reports"]
+__all__ = [
+    "Claim",
+    "DriverReport",
+    "Failure",
+    "clear_failures",
+    "counts",
+    "failures",
+    "note",
+    "note_seconds",
+    "reports",
+    "seconds_of",
+]
 
 APPLICATION, INFRASTRUCTURE = "application", "infrastructure"
 CAPS = {APPLICATION: 3, INFRASTRUCTURE: 20}
@@ -58,6 +69,23 @@ def failures(store: Store, clip_id: str = "") -> list[Failure]:
             except (ValueError, TypeError):
                 continue
     return sorted(found, key=lambda failure: failure.time)
+
+
+def note_seconds(store: Store, clip_id: str, seconds: Mapping[str, float]) -> None:
+    """Write down where a job's time went; a stage that was taken from the cache keeps the time it took to make."""
+    before = seconds_of(store, clip_id)
+    longest = {stage: round(max(spent, before.get(stage, 0.0)), 3) for stage, spent in seconds.items()}
+    store.write(f"seconds/{clip_id}.json", json.dumps(before | longest, sort_keys=True))
+
+
+def seconds_of(store: Store, clip_id: str) -> dict[str, float]:
+    """Where a job's time went, such as {"render": 80.5} [s]; empty if nobody wrote it down."""
+    try:
+        return {
+            str(stage): float(spent) for stage, spent in json.loads(store.read(f"seconds/{clip_id}.json") or "").items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def counts(found: list[Failure]) -> dict[str, Counter[str]]:

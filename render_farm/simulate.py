@@ -6,6 +6,7 @@ It fills the cache of simulations on the store, so that nodes without a GPU can 
 import argparse
 import signal
 import sys
+import time
 from pathlib import Path
 
 from synth.errors import SynthError
@@ -44,12 +45,13 @@ def simulate(text: str, out: Path, report: Reporter) -> None:
     def progress(stage: str, done: int, of: int) -> None:
         report(Event(kind="progress", stage=stage, done=done, of=of))
 
+    clock = time.perf_counter()
     try:
         simulated(spec, load_body(resolve(spec.body.file), spec.body.gender), out, progress)
     except Rejected as rejected:
         report(Event(kind="rejected", reasons=tuple(rejected.reasons)))
     else:
-        report(Event(kind="simulated"))
+        report(Event(kind="simulated", seconds={"simulate": time.perf_counter() - clock}))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,11 @@ from render_farm.store import Store
 from synth.config import Config
 from synth.errors import SynthError
 from synth.plan import Planner
+from synth.run import ATTEMPTS, first_not_refused
 
 __all__ = ["Replacer", "check_present", "prepare", "submit", "unsettled"]
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS = 4
-"""So many people and outfits are tried for one place in a plan, as `synth render` does."""
 
 
 def prepare(store: Store) -> None:
@@ -130,12 +128,10 @@ class Replacer:
         for planner in self._known_planners():
             if job.spec.index >= planner.config.motion.clips:
                 continue
-            tries = [planner.clip(job.spec.index, attempt) for attempt in range(ATTEMPTS)]
-            if job.clip_id not in {spec.clip_id for spec in tries}:
+            if job.clip_id not in {planner.clip(job.spec.index, attempt).clip_id for attempt in range(ATTEMPTS)}:
                 continue
-            other = next((spec for spec in tries if spec.clip_id not in refused), None)
+            other = first_not_refused(planner, job.spec.index, refused)
             if other is None:
-                log.warning("clip %d of the plan: all %d attempts were rejected", job.spec.index, ATTEMPTS)
                 return None
             new = plan.make_job(other)
             added = self._store.create(f"plans/replaced-{new.clip_id}.jsonl", plan.line(new))

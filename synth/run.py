@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter, deque
+from collections.abc import Container
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from synth.errors import SynthError
 from synth.events import Event
@@ -13,7 +14,7 @@ from synth.layout import shard_path
 from synth.local import run_jobs
 from synth.plan import Planner
 from synth.shards.checksum import file_digest
-from synth.shards.manifest import NAME, Entry, Manifest
+from synth.shards.manifest import NAME, Entry, Manifest, gate_line
 from synth.shards.read import check_checksums
 from synth.spec import ClipSpec
 
@@ -23,6 +24,7 @@ ATTEMPTS = 4
 """So many people and outfits are tried for one place in the plan before it stays empty."""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """What shows the progress."""
 
@@ -54,14 +56,13 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
     """
     manifest = _prepared(out)
     known = manifest.entries() if (out / NAME).is_file() else {}
-    chosen = [_first_not_refused(planner, index, known) for index in range(planner.config.motion.clips)]
-    empty = sum(spec is None for spec, _ in chosen)
-    attempts = {spec.clip_id: attempt for spec, attempt in chosen if spec is not None}
-    specs = [spec for spec, _ in chosen if spec is not None]
+    refused = {clip_id for clip_id, entry in known.items() if entry.status == "rejected"}
+    chosen = [first_not_refused(planner, index, refused) for index in range(planner.config.motion.clips)]
+    specs = [spec for spec in chosen if spec is not None]
     queue = deque(spec for spec in specs if not kept(out, spec, known))
     images = sum(spec.motion.count * len(spec.scene.cameras.azimuths) for spec in queue)
     watcher.plan(len(specs), images, len(specs) - len(queue))
-    counts, crashes = Counter(kept=len(specs) - len(queue), empty=empty), []
+    counts, crashes = Counter(kept=len(specs) - len(queue), empty=len(chosen) - len(specs)), []
     with closing(run_jobs(queue, out, jobs=jobs, device=device, watch=watcher.watch)) as outcomes:
         for outcome in outcomes:
             spec, event = outcome.spec, outcome.event
@@ -73,11 +74,14 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
             else:
                 watcher.end(spec, f"{spec.clip_id}  {_entered(manifest, out, spec, event)}")
             if event.kind == "rejected":
-                _replace(planner, spec, attempts, queue)
+                refused.add(spec.clip_id)
+                if other := first_not_refused(planner, spec.index, refused):
+                    queue.appendleft(other)
     if crashes:
         raise SynthError(f"{len(crashes)} of {len(specs)} clips could not be made; {crashes[0].text}", crashes[0].hint)
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    return f"{out}: {said} of {len(chosen)} clips"
+    worn = gate_line(manifest.entries().values()) if (out / NAME).is_file() else ""
+    return f"{out}: {said} of {len(chosen)} clips" + (f"; {worn}" if worn else "")
 
 
 def _entered(manifest: Manifest, out: Path, spec: ClipSpec, event: Event) -> str:
@@ -104,26 +108,23 @@ def kept(out: Path, spec: ClipSpec, known: dict[str, Entry]) -> bool:
     return True
 
 
-def _first_not_refused(planner: Planner, index: int, known: dict[str, Entry]) -> tuple[ClipSpec | None, int]:
-    """The spec for a place in the plan: the first attempt that an earlier run has not refused."""
+def first_not_refused(planner: Planner, index: int, refused: Container[str]) -> ClipSpec | None:
+    """The spec for a place in the plan: the first attempt that the quality gate has not refused.
+
+    Args:
+        planner: Makes the specs.
+        index: The place.
+        refused: Clip ids of those that were.
+
+    Returns:
+        None if all `ATTEMPTS` were refused: the place stays empty.
+    """
     for attempt in range(ATTEMPTS):
         spec = planner.clip(index, attempt)
-        entry = known.get(spec.clip_id)
-        if entry is None or entry.status != "rejected":
-            return spec, attempt
+        if spec.clip_id not in refused:
+            return spec
     log.warning("clip %d of the plan: all %d attempts were rejected", index, ATTEMPTS)
-    return None, ATTEMPTS
-
-
-def _replace(planner: Planner, spec: ClipSpec, attempts: dict[str, int], queue: deque[ClipSpec]) -> None:
-    """Put another attempt in the refused clip's place."""
-    attempt = attempts[spec.clip_id] + 1
-    if attempt < ATTEMPTS:
-        other = planner.clip(spec.index, attempt)
-        attempts[other.clip_id] = attempt
-        queue.appendleft(other)
-    else:
-        log.warning("clip %d of the plan: all %d attempts were rejected", spec.index, ATTEMPTS)
+    return None
 
 
 def _prepared(out: Path) -> Manifest:

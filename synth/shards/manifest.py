@@ -111,16 +111,19 @@ class Manifest:
         self._update(entry)
         return entry
 
-    def rebuild(self) -> dict[str, Entry]:
+    def rebuild(self, times: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Entry]:
         """Write the manifest anew from the shards and refusals in the folder, keeping the times it had noted.
+
+        Args:
+            times: Where clips' time went, by clip id, for those of which the manifest had noted none.
 
         Raises:
             SynthError: a shard is damaged; it is named.
         """
         with _locked(self.folder):
-            seconds: dict[str, Mapping[str, float]] = {}
+            seconds = dict(times or {})
             with contextlib.suppress(SynthError):
-                seconds = {entry.clip_id: entry.seconds for entry in self.entries().values()}
+                seconds |= {entry.clip_id: entry.seconds for entry in self.entries().values() if entry.seconds}
             entries = [_entry(path, seconds.get(path.stem, {})) for path in sorted(self.folder.glob("*.h5"))]
             done = {entry.clip_id for entry in entries}
             for path in sorted(self.folder.glob(f"*{_REJECTED}")):

@@ -116,7 +116,8 @@ def test_an_object_store_gets_shard_and_log(ledger: Path, tmp_path: Path, bucket
     import fsspec
 
     lines = fsspec.filesystem("s3").cat_file(f"{url}/manifest.jsonl").decode().splitlines()
-    assert [(json.loads(line)["clip_id"], json.loads(line)["status"]) for line in lines] == [
-        (spec.clip_id, "done"),
-        (specs[1].clip_id, "rejected"),
+    found = [json.loads(line) for line in lines]
+    assert [(entry["clip_id"], entry["status"], entry["seconds"]) for entry in found] == [
+        (spec.clip_id, "done", {"render": 1.0}),
+        (specs[1].clip_id, "rejected", {}),
     ]

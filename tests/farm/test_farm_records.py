@@ -76,6 +76,15 @@ def test_released_failures_are_forgotten_but_kept(store: Store) -> None:
     assert len(store.names("released")) == 2
 
 
+def test_a_stage_from_the_cache_keeps_the_time_that_it_took(store: Store) -> None:
+    assert records.seconds_of(store, "abc") == {}
+    records.note_seconds(store, "abc", {"simulate": 20.5})  # the first of two stages, or a node that died later
+    records.note_seconds(store, "abc", {"simulate": 0.01, "render": 7.0})
+    assert records.seconds_of(store, "abc") == {"simulate": 20.5, "render": 7.0}
+    store.write("seconds/abc.json", "[1]")
+    assert records.seconds_of(store, "abc") == {}
+
+
 def test_a_damaged_record_is_passed_over(store: Store) -> None:
     records.note(store, failure("abc"))
     store.write("failures/abc.bad.json", '{"half')

@@ -55,10 +55,10 @@ def test_a_plan_is_finished_and_a_second_submit_does_nothing(ledger: Path, tmp_p
     assert collected.returncode == 1
     assert "2 shards in the manifest, 1 rejected, 0 damaged, 1 missing" in collected.stdout
     entries = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    assert {entry["clip_id"]: entry["status"] for entry in entries} == {
-        good.clip_id: "done",
-        once.clip_id: "done",
-        refused.clip_id: "rejected",
+    assert {entry["clip_id"]: (entry["status"], entry["seconds"]) for entry in entries} == {
+        good.clip_id: ("done", {"render": 1.0}),
+        once.clip_id: ("done", {"render": 1.0}),
+        refused.clip_id: ("rejected", {}),
     }
     assert farm("report", "--out", str(out), "--html", str(tmp_path / "farm.html")).returncode == 0
     assert segv.clip_id in (tmp_path / "farm.html").read_text()
