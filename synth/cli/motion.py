@@ -9,7 +9,7 @@ import numpy as np
 
 from synth.config import GENDERS
 from synth.errors import SynthError
-from synth.motion import amass, catalog
+from synth.motion import catalog, recordings
 
 AMASS_HELP = "Root of an AMASS download; cmu then means its CMU part."
 
@@ -94,7 +94,7 @@ def info(name: str, amass_root: str) -> None:
       synth motion info cmu:01_01
     """  # noqa: D301
     for sequence in catalog.find(name, amass_root):
-        recording = amass.read(sequence.path, name=sequence.name)
+        recording = recordings.read(sequence.path, name=sequence.name)
         path = recording.motion.transl
         travelled = float(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1).sum())
         stretches = ", ".join(f"{first}-{last - 1}" for first, last in sequence.usable)
@@ -179,5 +179,5 @@ def prior(patterns: tuple[str, ...], out: Path) -> None:
     from synth.motion import prior as priors
 
     sequences = [sequence for pattern in patterns for sequence in catalog.find(pattern)]
-    priors.save(out, priors.learn(amass.read(sequence.path).motion.body_pose for sequence in sequences))
+    priors.save(out, priors.learn(recordings.read(sequence.path).motion.body_pose for sequence in sequences))
     click.echo(f"{out}: learned from {len(sequences)} motions")

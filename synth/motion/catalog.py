@@ -12,7 +12,7 @@ from pathlib import Path
 
 from synth.assets import asset_root
 from synth.errors import SynthError
-from synth.motion import amass
+from synth.motion import recordings
 from synth.spec import FileRef
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def find(
         amass_root: Folder of an AMASS download. If given, "cmu" means its CMU part, else the embedded clips.
         actions: Keep sequences whose description holds one of these words, in any case; empty: all.
         subjects: Keep sequences of these people; empty: all.
-        skipped: Takes a line about each file that was left out.
+        skipped: Takes a line about each file that was left out; None warns of each.
 
     Returns:
         Sequences in the order of their names.
@@ -86,7 +86,7 @@ def find(
     """
     lost: list[str] = [] if skipped is None else skipped
     found = _named(pattern, amass_root, lost)
-    for line in lost:
+    for line in lost if skipped is None else []:
         log.warning("left out: %s", line)
     kept = [
         s
@@ -115,7 +115,7 @@ def _named(pattern: str, amass_root: str | Path, lost: list[str]) -> list[Sequen
         )
     if path.is_file():
         action = descriptions(path.parent).get(_SUFFIX.sub("", path.stem), "")
-        return [_sequence(path, path.stem, str(path.resolve()), {}, amass.header(path), action)]
+        return [_sequence(path, path.stem, str(path.resolve()), {}, recordings.header(path), action)]
     if path.is_dir():
         found = _in_folder(path)
     else:
@@ -145,7 +145,7 @@ def _readable(listed: list[tuple[Path, str, str]], lost: list[str]) -> list[Sequ
     for path, name, reference in listed:
         stem = _SUFFIX.sub("", path.stem)
         try:
-            head = amass.header(path)
+            head = recordings.header(path)
         except SynthError as error:
             lost.append(str(error))
             continue
@@ -190,12 +190,12 @@ def _cmu_folder(root: Path) -> Path:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.npz") if _is_motion(path))
+    return sorted(path for path in folder.rglob("*") if _is_motion(path))
 
 
 def _is_motion(path: Path) -> bool:
     """AMASS puts each subject's shape beside the motions."""
-    return path.suffix == ".npz" and path.stem != "shape" and not path.stem.endswith(("_shape", "_stagei"))
+    return path.suffix in recordings.KINDS and path.stem != "shape" and not path.stem.endswith(("_shape", "_stagei"))
 
 
 def _sequence(
@@ -203,7 +203,7 @@ def _sequence(
     name: str,
     reference: str,
     usable: dict[str, tuple[tuple[int, int], ...]],
-    head: amass.Header,
+    head: recordings.Header,
     action: str = "",
 ) -> Sequence:
     stretches = usable.get(path.stem, ((0, head.frames),))

@@ -10,7 +10,7 @@ from synth.body.lbs import shaped
 from synth.body.model import load_named
 from synth.errors import SynthError
 from synth.geometry.rotations import rotmat_to_quat_wxyz, rotmat_to_rotvec, rotvec_to_rotmat, slerp
-from synth.motion import amass
+from synth.motion import recordings
 from synth.motion.ground import stand, worn
 from synth.motion.interpolate import between, eased
 from synth.motion.resample import resample
@@ -41,7 +41,7 @@ def realise(
     """
     paths = [resolve(reference) for reference in spec.sources]
     if spec.kind == "original":
-        recording = amass.read(paths[0], name=spec.names[0], start=spec.frames[0], stop=spec.frames[1])
+        recording = recordings.read(paths[0], name=spec.names[0], start=spec.frames[0], stop=spec.frames[1])
         source_body, source_betas = _recorded_body(recording, body)
         motion = resample(faster(recording.motion, spec.variation.speed if spec.variation else 1.0), spec.fps)
         if len(motion) < spec.count:
@@ -50,7 +50,7 @@ def realise(
         wearer, shape = (source_body, source_betas) if betas is None else (body, betas)
         return worn(motion, source_body, source_betas, wearer, shape), recording.betas
     ends = [
-        amass.read(path, name=name, start=frame, stop=frame + 1).motion
+        recordings.read(path, name=name, start=frame, stop=frame + 1).motion
         for path, name, frame in zip(paths, spec.names, spec.frames, strict=True)
     ]
     shape = np.zeros(body.shapedirs.shape[2]) if betas is None else betas
@@ -105,14 +105,18 @@ def turned_like(global_orient: Float[Array, " 3"], reference: Float[Array, " 3"]
     return rotmat_to_rotvec(rotvec_to_rotmat(turn) @ first)
 
 
-def _recorded_body(recording: amass.Recording, body: BodyModel) -> tuple[BodyModel, Array]:
+FAMILY = {"free": "free", "smpl": "smpl", "smplh": "smpl", "smplx": "smplx"}
+"""Bodies of one family share their betas; SMPL+H has SMPL's."""
+
+
+def _recorded_body(recording: recordings.Recording, body: BodyModel) -> tuple[BodyModel, Array]:
     """The body a motion was fitted to, or the nearest there is: the wearer's, mean if betas are not its own."""
     if recording.model == "free":
         source = body if (body.name, body.gender) == ("free", recording.gender) else free_body(recording.gender)
     else:
         source = body
     betas = np.zeros(source.shapedirs.shape[2])
-    if recording.model == "free" or body.name != "free":
+    if FAMILY.get(recording.model) == FAMILY.get(source.name):
         known = min(len(betas), len(recording.betas))
         betas[:known] = recording.betas[:known]
     return source, betas

@@ -13,7 +13,7 @@ import numpy as np
 from synth.errors import SynthError
 from synth.files import replacing, write_text
 from synth.geometry.rotations import canonical_rotvec
-from synth.motion import amass, catalog
+from synth.motion import catalog, recordings
 from synth.motion.mining import coverage
 
 INDEX = "index.sqlite"
@@ -49,7 +49,7 @@ def entry(sequence: catalog.Sequence) -> Entry:
     Raises:
         SynthError: the file cannot be read.
     """
-    motion = amass.read(sequence.path, name=sequence.name).motion
+    motion = recordings.read(sequence.path, name=sequence.name).motion
     step = max(1, round(EVERY * motion.fps))
     poses = canonical_rotvec(motion.body_pose[::step])
     seconds = max(len(motion) - 1, 1) / motion.fps

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from synth.body.lbs import posed
 from synth.errors import SynthError
-from synth.motion import amass, catalog
+from synth.motion import catalog, recordings
 from synth.motion.clips import free_body, path_between, realise
 from synth.motion.collision import worst_overlap
 from synth.motion.contrast import contrasting_pair, unlike
@@ -157,7 +157,7 @@ def _activity(sequence: catalog.Sequence, starts: Int[Array, " S"], span: float)
 
 @lru_cache(maxsize=64)
 def _search_poses(path: Path, step: int) -> Float[Array, "K 23 3"]:
-    poses = amass.read(path).motion.body_pose[::step].copy()
+    poses = recordings.read(path).motion.body_pose[::step].copy()
     poses.flags.writeable = False
     return poses
 
@@ -270,7 +270,7 @@ def _steady_poses(sequence: catalog.Sequence, body: BodyModel) -> tuple[Int[Arra
     numbers = np.arange(len(poses)) * step
     usable = [(numbers >= first) & (numbers < last) for first, last in sequence.usable]
     kept = np.flatnonzero(np.any(usable, axis=0)) if usable else np.zeros(0, dtype=int)
-    motion = amass.read(sequence.path).motion
+    motion = recordings.read(sequence.path).motion
     betas, steady = np.zeros(body.shapedirs.shape[2]), []
     for at in np.array_split(kept, max(1, len(kept) // 64)):
         turn = motion.global_orient[numbers[at]]
@@ -281,4 +281,4 @@ def _steady_poses(sequence: catalog.Sequence, body: BodyModel) -> tuple[Int[Arra
 
 
 def _one(sequence: catalog.Sequence, frame: int) -> Motion:
-    return amass.read(sequence.path, name=sequence.name, start=frame, stop=frame + 1).motion
+    return recordings.read(sequence.path, name=sequence.name, start=frame, stop=frame + 1).motion

@@ -122,7 +122,37 @@ def test_a_broken_file_does_not_stop_a_folder(amass_root, caplog):
     skipped = []
     assert len(catalog.find("cmu", amass_root, skipped=skipped)) == 3
     assert len(skipped) == 2
+    assert not caplog.text  # who takes the list tells it
+    catalog.find("cmu", amass_root)
     assert "02_02" in caplog.text
     assert "02_03" in caplog.text
     with pytest.raises(SynthError, match="02_02"):
         catalog.find(str(amass_root / "CMU/02/02_02_poses.npz"))
+
+
+def test_a_folder_of_200_good_and_broken_motions_is_listed_and_indexed(tmp_path):
+    # Every kind of damage; the good ones stay, each bad one has a line at the end.
+    from test_motion_cli import run
+
+    whole = put(tmp_path / "whole.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    for k in range(200):
+        content = bytearray(whole)
+        if k % 4 == 1:
+            content = content[: int(rng.integers(0, len(whole) - 600))]
+        elif k % 4 == 2:
+            content = bytearray(rng.bytes(int(rng.integers(0, 2000))))
+        elif k % 4 == 3:
+            at = content.index(b"poses.npy") + 9
+            content[at : at + 64] = rng.bytes(64)  # the array's header
+        (tmp_path / f"{'good' if k % 4 == 0 else 'bad'}_{k:03d}.{'h5' if k % 8 == 2 else 'npz'}").write_bytes(content)
+    (tmp_path / "whole.npz").unlink()
+    lines = run("list", tmp_path).output.splitlines()
+    at = lines.index("skipped 150:")
+    assert [line.split()[0].rpartition("/")[2] for line in lines[:at]] == [f"good_{k:03d}" for k in range(0, 200, 4)]
+    assert len(lines[at + 1 :]) == 150
+    assert all("bad_" in line and ": " in line for line in lines[at + 1 :])
+    told = run("index", tmp_path).output.splitlines()
+    assert sum("left out" in line for line in told[:-1]) == 150
+    assert "50 motions" in told[-1]
+    assert "150 left out" in told[-1]
