@@ -67,11 +67,16 @@ class Batch:
     """Last map of a frozen encoder, before pooling."""
     flow: Float[Tensor, "B T 2 S S"] | None = None
     """Forward flow t -> t+1 in crop coordinates: where a crop pixel's surface point lies in the NEXT crop, minus where
-    it lies in this one (both in [-1, 1] units), so that the two crops' different boxes are part of it."""
+    it lies in this one (both in [-1, 1] units), so that the two crops' different boxes are part of it. Where it is not
+    known it leads out of the next crop."""
     flow_valid: Bool[Tensor, "B T"] | None = None
     """Whether a frame's flow is meaningful; never for the last frame of a window."""
     parts: UInt8[Tensor, "B T S S"] | None = None
     """Body part (1-24) seen or under the cloth seen, 0 for the background: `parts > 0` is the person's mask."""
+    parts_valid: Bool[Tensor, "B T"] | None = None
+    """Whether a frame's `parts` are known; None: all are."""
+    occluded_valid: Bool[Tensor, "B T"] | None = None
+    """Whether a frame's `features_occluded` are known; None: all are."""
     clip_id: tuple[str, ...] = ()
     view: tuple[int, ...] = ()
     start: tuple[int, ...] = ()

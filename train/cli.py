@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "Recover a motion from a video, pictures or a shard.",
     "table": "The papers' comparisons and ablations, on one's own data.",
     "info": "Options, parameters and receptive field of a model.",
+    "flow": "Optical flow of a real data set by RAFT, for hpof.",
     "check": "Read a real data set, say what it holds, draw samples.",
 }
 """Commands in `train/commands/`, beside `data` and one for each model."""

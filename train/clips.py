@@ -145,6 +145,8 @@ class Clips(Dataset[dict[str, Any]]):
         if self.store is not None and not labels_only:
             frames = slice(place.start, place.start + len(crops))
             sample |= self.store.read(entry.clip_id, place.view, frames, self.stored)
+            if "features_occluded" in self.stored:
+                sample["occluded_valid"] = np.ones(len(crops), bool)
         tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in sample.items()}
         tensors["box"] = torch.from_numpy(boxes.astype(np.float32))
         tensors["image_size"] = torch.tensor([entry.width, entry.height], dtype=torch.float32)
@@ -152,19 +154,18 @@ class Clips(Dataset[dict[str, Any]]):
         tensors["gender"] = torch.tensor(self.gender[place.shard])
         return tensors | {"clip_id": entry.clip_id, "view": place.view, "start": place.start}
 
-    def _maps(
-        self, raw: dict[str, Array], crops: list[Crop], change: Change, needs: frozenset[str]
-    ) -> dict[str, Array]:
+    def _maps(self, raw: dict[str, Any], crops: list[Crop], change: Change, needs: frozenset[str]) -> dict[str, Array]:
         maps: dict[str, Array] = {}
         if "images" in needs:
             cuts = np.stack([cut(image, crop, self.size) for image, crop in zip(raw["rgb"], crops, strict=True)])
             maps["images"] = normalised(paint(cuts, change))
         if "parts" in needs:
             maps["parts"] = np.stack([cut_map(m, c, self.size) for m, c in zip(raw["parts"], crops, strict=True)])
+            maps["parts_valid"] = np.ones(len(crops), bool)
         if "flow" in needs:
-            following = [*crops[1:], crops[-1]]
+            following, extent = [*crops[1:], crops[-1]], raw.get("extent")
             steps = zip(raw["flow"], crops, following, strict=True)
-            maps["flow"] = np.stack([flow_between(f, crop, then, self.size) for f, crop, then in steps])
+            maps["flow"] = np.stack([flow_between(f, crop, then, self.size, extent) for f, crop, then in steps])
             valid = raw["flow_valid"].astype(bool)
             valid[-1] = False  # the next frame's crop is not in the window
             maps["flow_valid"] = valid

@@ -16,6 +16,9 @@ Array = np.ndarray
 
 __all__ = ["MEAN", "STD", "Crop", "cut", "cut_map", "flow_between", "from_normalised", "normalised", "square_boxes"]
 
+_OUTSIDE = 9.0
+"""A crop coordinate far beyond every crop."""
+
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 """Of ImageNet's pictures, which published encoder weights expect to be taken out."""
@@ -98,23 +101,28 @@ def cut_map(values: UInt8[Array, "H W"], crop: Crop, size: int) -> UInt8[Array, 
     )
 
 
-def flow_between(flow: Float[Array, "H W 2"], crop: Crop, following: Crop, size: int) -> Float[Array, "2 S S"]:
+def flow_between(
+    flow: Float[Array, "H W 2"], crop: Crop, following: Crop, size: int, extent: tuple[int, int] | None = None
+) -> Float[Array, "2 S S"]:
     """Forward flow in crop coordinates: where a crop pixel lies in the next crop, minus where it lies in this one.
 
     Args:
-        flow: (dx, dy) to the next frame [px], full image.
+        flow: (dx, dy) to the next frame [px], full image; NaN where it is not known, which leads out of the crop.
         crop: Of this frame.
         following: Of the next frame.
         size: Pixels of the crop's side, S.
+        extent: Width and height of the full image, if the flow's grid is coarser [px].
     """
     ticks = (np.arange(size) + 0.5) * (2.0 / size) - 1.0
     here = np.stack(np.meshgrid(ticks, ticks), axis=-1)
     pixels = crop.to_image(here)
     height, width = flow.shape[:2]
     # The nearest pixel's flow: mixing person and background would invent a motion that neither has.
-    column = np.clip(np.floor(pixels[..., 0]).astype(int), 0, width - 1)
-    row = np.clip(np.floor(pixels[..., 1]).astype(int), 0, height - 1)
+    across, down = (1.0, 1.0) if extent is None else (width / extent[0], height / extent[1])
+    column = np.clip(np.floor(pixels[..., 0] * across).astype(int), 0, width - 1)
+    row = np.clip(np.floor(pixels[..., 1] * down).astype(int), 0, height - 1)
     there = following.to_crop(pixels + flow[row, column])
+    there = np.where(np.isfinite(there), there, _OUTSIDE)
     return (there - here).transpose(2, 0, 1).astype(np.float32)
 
 

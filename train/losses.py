@@ -17,6 +17,7 @@ __all__ = [
     "Weights",
     "joints_3d_loss",
     "keypoints_2d_loss",
+    "masked_mean",
     "mesh_losses",
     "pose_loss",
     "project_weak",
@@ -63,21 +64,21 @@ def joints_3d_loss(
     valid = valid & valid[..., _HIPS].all(-1, keepdim=True)
     joints = joints - joints[..., _HIPS, :].mean(-2, keepdim=True)
     wanted = wanted - wanted[..., _HIPS, :].mean(-2, keepdim=True)
-    return _masked_mean((joints - wanted) ** 2, valid)
+    return masked_mean((joints - wanted) ** 2, valid)
 
 
 def pose_loss(
     rotations: Float[Tensor, "B T 24 3 3"], wanted: Float[Tensor, "B T 24 3 3"], valid: Bool[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
     """Mean squared difference of the rotation matrices' elements."""
-    return _masked_mean((rotations - wanted) ** 2, valid)
+    return masked_mean((rotations - wanted) ** 2, valid)
 
 
 def shape_loss(
     betas: Float[Tensor, "B T 10"], wanted: Float[Tensor, "B T 10"], valid: Bool[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
     """Mean squared difference of the betas."""
-    return _masked_mean((betas - wanted) ** 2, valid)
+    return masked_mean((betas - wanted) ** 2, valid)
 
 
 def shape_smoothness(betas: Float[Tensor, "B T 10"]) -> Float[Tensor, ""]:
@@ -118,7 +119,7 @@ def summed(terms: dict[str, Tensor]) -> dict[str, Tensor]:
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
-def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Mean over what is valid; a zero with a gradient where none is."""
     weight = valid.to(values.dtype).reshape(*valid.shape, *([1] * (values.ndim - valid.ndim)))
     each = values[(0,) * valid.ndim].numel()

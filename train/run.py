@@ -52,6 +52,8 @@ class Run:
     """Real data sets trained on beside the shards: name (as in `train.real.SOURCES`) and path."""
     bodies: Path | None = None
     """Folder of licensed SMPL models: gives EMDB's and Human3.6M's translations (docs/real-data.md)."""
+    flow: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of optical flow of the real data sets, by name (`train flow`)."""
     preset: str = "paper"
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the model, over the preset's."""
@@ -151,7 +153,14 @@ def open_sources(
     ]
     # real shapes and poses are SMPL's: on another body the same numbers are another person
     return opened + [
-        RealClips(open_source(name, path, bodies=run.bodies), model.window, needs, smpl=run.body != "free", **changes)
+        RealClips(
+            open_source(name, path, bodies=run.bodies),
+            model.window,
+            needs,
+            smpl=run.body != "free",
+            flow=run.flow.get(name),
+            **changes,
+        )
         for name, path in run.real
     ]
 
@@ -262,6 +271,8 @@ def clips_digest(sources: Sequence[Clips]) -> str:
 
 def _check_out(run: Run, resume: bool) -> None:
     sources = len(run.data) + len(run.real)
+    if unknown := sorted(set(run.flow) - {name for name, _ in run.real}):
+        raise SynthError(f"--flow {unknown[0]}: no --real of that name", "Shards hold their own flow")
     if run.weights is not None and len(run.weights) != sources:
         hint = "Give one for each --data, then for each --real"
         raise SynthError(f"--weight: {len(run.weights)} given for {sources} folders", hint)

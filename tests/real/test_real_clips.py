@@ -151,8 +151,8 @@ def test_features_that_came_with_the_data_are_used(tmp_path: Path) -> None:
     assert opened_again(clips)[0]["features"].shape == (4, 16)
     with pytest.raises(SynthError, match="coco has no features"):
         opened("coco", tmp_path, needs=frozenset({"features"}))
-    with pytest.raises(SynthError, match="lsp has no parts"):
-        opened("lsp", tmp_path, needs=frozenset({"images", "parts"}))
+    with pytest.raises(SynthError, match="lsp has no feature_maps"):
+        opened("lsp", tmp_path, needs=frozenset({"images", "feature_maps"}))
     with pytest.raises(SynthError, match="amass has no pictures"):
         opened("amass", tmp_path)
     with pytest.raises(SynthError, match="no track has 9 frames"):

@@ -9,7 +9,7 @@ import click
 from synth.errors import SynthError
 from train.catalog import MODELS
 
-__all__ = ["command", "parse_options"]
+__all__ = ["command", "name_and_path", "parse_options"]
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -53,6 +53,7 @@ def _options(function: Any) -> Any:
                 "--real", multiple=True, metavar="NAME=PATH", help="Real data beside the shards (`train check`)."
             ),
             click.option("--bodies", type=_FOLDER, help="Licensed SMPL models, male, female, neutral, for --real."),
+            click.option("--flow", multiple=True, metavar="NAME=DIR", help="Optical flow of a --real (`train flow`)."),
             click.option("--out", type=_FOLDER, help="Folder of the run [default: runs/MODEL]."),
             click.option("--preset", default="paper", show_default=True, help="paper, small or smoke."),
             click.option("--features", multiple=True, type=_FOLDER, help="Frozen features of each --data."),
@@ -93,11 +94,15 @@ _SETTINGS = (
 )
 
 
-def _real(text: str) -> tuple[str, Path]:
-    """Name and path of a real data set."""
+def name_and_path(what: str, text: str) -> tuple[str, Path]:
+    """Name of a real data set and a path.
+
+    Raises:
+        SynthError: no "=" in it.
+    """
     name, sign, path = text.partition("=")
     if not sign or not path:
-        raise SynthError(f"--real {text!r}: expected NAME=PATH", "Such as --real 3dpw=3DPW/ (docs/real-data.md)")
+        raise SynthError(f"{what} {text!r}: expected NAME=PATH", "Such as 3dpw=3DPW/ (docs/real-data.md)")
     return name, Path(path).expanduser()
 
 
@@ -114,7 +119,8 @@ def command(model: str) -> click.Command:
             data=given["data"],
             out=given["out"] or Path("runs") / model,
             weights=given["weights"] or None,
-            real=tuple(map(_real, given["real"])),
+            real=tuple(name_and_path("--real", text) for text in given["real"]),
+            flow=dict(name_and_path("--flow", text) for text in given["flow"]),
             bodies=given["bodies"],
             preset=given["preset"],
             options=parse_options(given["pairs"]),

@@ -253,7 +253,7 @@ def flow_loss(prediction: Prediction, batch: Batch, body: Any, size: int) -> Flo
 
     Args:
         prediction: With vertices.
-        batch: With `flow`; the person's mask is `parts`, or where it is missing, the render itself.
+        batch: With `flow`; the person's mask is `parts`, or in frames where they are not known, the render itself.
         body: The body layer.
         size: Side of the renders [px].
 
@@ -270,7 +270,9 @@ def flow_loss(prediction: Prediction, batch: Batch, body: Any, size: int) -> Flo
     flow = functional.interpolate(batch.flow[:, :-1].flatten(0, 1).float(), size=(size, size), mode="nearest-exact")
     person = coverage.detach()[:, None] > 0.5
     if batch.parts is not None:
-        person = functional.interpolate(batch.parts.flatten(0, 1)[:, None].float(), size=(size, size)) > 0
+        masks = functional.interpolate(batch.parts.flatten(0, 1)[:, None].float(), size=(size, size)) > 0
+        known = masks.new_ones(len(masks)) if batch.parts_valid is None else batch.parts_valid.flatten()
+        person = torch.where(known[:, None, None, None], masks, person)
     person = person.unflatten(0, (clips, frames)).float()
     there = _grid(size, flow.device) + flow.permute(0, 2, 3, 1)
     following = torch.cat([pictures, person], dim=2)[:, 1:].flatten(0, 1)

@@ -20,7 +20,7 @@ from train.backbones import backbone
 from train.batch import Batch, Output, Prediction, State, TemporalModel, last
 from train.discriminators.attention import AttentionDiscriminator
 from train.discriminators.motion import lsgan_discriminator, lsgan_generator
-from train.losses import Weights, mesh_losses, summed
+from train.losses import Weights, masked_mean, mesh_losses, summed
 from train.models.vibe import TemporalEncoder
 from train.nn.attention import TimeAttention
 from train.nn.drawing import draw, topology_of
@@ -225,16 +225,18 @@ class SPSNet(TemporalModel):
             one, other = extra["cameras"]
             terms["camera"] = config.camera * functional.mse_loss(one, other)
         if "occluded" in extra:
-            terms["occlusion"] = self._occlusion_loss(extra["occluded"], prediction)
+            terms["occlusion"] = self._occlusion_loss(extra["occluded"], prediction, batch.occluded_valid)
         return summed(terms)
 
-    def _occlusion_loss(self, occluded: Prediction, plain: Prediction) -> Tensor:
+    def _occlusion_loss(self, occluded: Prediction, plain: Prediction, valid: Tensor | None = None) -> Tensor:
         """Equation 8: the prediction of what is whole teaches that of what is hidden, not the other way round."""
         weights = self.config.occlusion
+        if valid is None:
+            valid = torch.ones_like(plain.betas[..., 0], dtype=torch.bool)
         return (
-            weights.pose * functional.mse_loss(occluded.rotations, plain.rotations.detach())
-            + weights.shape * functional.mse_loss(occluded.betas, plain.betas.detach())
-            + self.config.occlusion_camera * functional.mse_loss(occluded.camera, plain.camera.detach())
+            weights.pose * masked_mean((occluded.rotations - plain.rotations.detach()) ** 2, valid)
+            + weights.shape * masked_mean((occluded.betas - plain.betas.detach()) ** 2, valid)
+            + self.config.occlusion_camera * masked_mean((occluded.camera - plain.camera.detach()) ** 2, valid)
         )
 
     def adversary_loss(self, output: Output, batch: Batch, state: State) -> Tensor:
@@ -292,5 +294,8 @@ def mask_loss(prediction: Prediction, batch: Batch, body: Any, size: int, form: 
     likely = -person * coverage.clamp(min=1e-4, max=1.0).log()
     if form == "two-sided":
         likely = likely - (1 - person) * (1 - coverage).clamp(min=1e-4, max=1.0).log()
-    known = (person.amax((1, 2)) > 0).to(likely.dtype)
+    known = person.amax((1, 2)) > 0
+    if batch.parts_valid is not None:
+        known = known & batch.parts_valid.flatten()
+    known = known.to(likely.dtype)
     return (likely.mean((1, 2)) * known).sum() / known.sum().clamp_min(1.0)

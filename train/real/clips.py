@@ -10,6 +10,7 @@ hidden. Intrinsics that are not known are those of a lens as long as the picture
 """
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from train.augment import MIRRORED_JOINTS, PLAIN, Augmentation, Change, draw_cha
 from train.batch import GENDERS
 from train.clips import BOX_SCALE, Clips, crop_labels, mirrored
 from train.crops import Crop, cut, normalised, square_boxes
+from train.flow import FlowFiles
 from train.real.pictures import picture_size, read_picture
 from train.real.record import Record, labels
 from train.real.source import Source
@@ -41,12 +43,14 @@ class RealClips(Clips):
     Args:
         source: From `train.real.open_source`.
         length: Frames in a window, T.
-        needs: "images", "features" (if the data hold them) and "flow" (never valid) can be filled.
+        needs: "images", "features" (if the data hold them) and "flow" can be filled; "parts" and "features_occluded"
+            are never known, and masked.
         size: Pixels of a crop's side.
         stride: Frames from one window's start to the next one's.
         augmentation: What may be changed; frozen features allow none of it.
         seed: Of the changes.
         smpl: Whether pose and shape may be used: off where the model's body is not SMPL.
+        flow: Folder of flow files (`train.flow`); without it no flow is known.
 
     Raises:
         SynthError: the data set has no pictures, no track is long enough, or it cannot fill a need.
@@ -63,12 +67,13 @@ class RealClips(Clips):
         augmentation: Augmentation = PLAIN,
         seed: int = 0,
         smpl: bool = True,
+        flow: Path | None = None,
     ) -> None:
-        if missing := needs - {"images", "features", "flow"}:
+        if missing := needs - {"images", "features", "flow", "parts", "features_occluded"}:
             raise SynthError(f"{source.name} has no {', '.join(sorted(missing))}", "Train this model on shards alone")
         self.source, self.folder, self.length = source, source.path, length
         self.needs, self.size, self.seed, self.store = needs, size, seed, None
-        self.smpl = smpl
+        self.smpl, self.flows = smpl, None if flow is None else FlowFiles(flow, source.path)
         self.augmentation = PLAIN if "features" in needs else augmentation
         first = source[0]
         if not first.images and "features" not in needs:
@@ -132,6 +137,8 @@ class RealClips(Clips):
         frames = [0] * self.length if record.still else list(range(start, start + self.length))
         width, height = self._extent(record, frames[0])
         raw = _raw(record, taken, width, height)
+        if "flow" in self.needs:
+            raw |= self._flow(record, frames, (width, height))
         joints_valid, smpl_valid = taken["joints_valid"], taken["pose_valid"] & taken["betas_valid"] & self.smpl
         if change.flip:
             raw, joints_valid = mirrored(raw, width), joints_valid[:, MIRRORED_JOINTS]
@@ -144,6 +151,7 @@ class RealClips(Clips):
         sample["keypoints_2d"][..., 2] *= sureness
         if not labels_only:
             sample |= self._seen(record, frames, crops, change)
+            sample |= self._maps(raw, crops, change, self.needs & {"flow"})
         tensors: dict[str, Any] = {name: torch.from_numpy(np.asarray(value)) for name, value in sample.items()}
         tensors["box"] = torch.from_numpy(boxes.astype(np.float32))
         tensors["image_size"] = torch.tensor([width, height], dtype=torch.float32)
@@ -176,10 +184,21 @@ class RealClips(Clips):
             seen["images"] = normalised(paint(np.stack([cuts[t] for t in frames]), change))
         if "features" in self.needs:
             seen["features"] = record.features[frames].astype(np.float32)
-        if "flow" in self.needs:
-            seen["flow"] = np.zeros((len(frames), 2, self.size, self.size), np.float32)
-            seen["flow_valid"] = np.zeros(len(frames), bool)
+        if "parts" in self.needs:
+            seen["parts"] = np.zeros((len(frames), self.size, self.size), np.uint8)
+            seen["parts_valid"] = np.zeros(len(frames), bool)
+        if "features_occluded" in self.needs:
+            seen["features_occluded"] = np.zeros_like(seen["features"])
+            seen["occluded_valid"] = np.zeros(len(frames), bool)
         return seen
+
+    def _flow(self, record: Record, frames: list[int], extent: tuple[int, int]) -> dict[str, Any]:
+        """Flow between the window's frames, under the names that shards have."""
+        if self.flows is None or record.still or not record.images:
+            nothing = np.zeros((len(frames), 1, 1, 2), np.float32)
+            return {"flow": nothing, "flow_valid": np.zeros(len(frames), bool), "extent": extent}
+        flow, valid = self.flows.window([record.images[t] for t in frames])
+        return {"flow": flow, "flow_valid": valid, "extent": extent}
 
 
 def _raw(record: Record, taken: dict[str, Array], width: int, height: int) -> dict[str, Array]:
