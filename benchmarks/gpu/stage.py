@@ -1,0 +1,28 @@
+"""One stage in this process; its task comes as JSON on standard input."""
+
+import importlib
+import os
+import sys
+
+from gpu.ledger import BudgetError, Ledger, Task
+
+MODULES = {
+    **dict.fromkeys(("devices", "compile", "render", "split", "labels"), "gpu.frames"),
+    **dict.fromkeys(("processes", "cloth"), "gpu.together"),
+    **dict.fromkeys(("ceilings", "train", "loader", "raster"), "gpu.networks"),
+}
+
+
+def main() -> None:
+    """Run the stage and leave without Blender's way out, which can hang."""
+    task = Task.read(sys.stdin.read())
+    try:
+        importlib.import_module(MODULES[task.stage]).STAGES[task.stage](task, Ledger(task.ledger))
+    except BudgetError as error:
+        print(f"{task.stage}: time is up before {error}; the same call goes on there", flush=True)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
