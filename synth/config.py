@@ -10,7 +10,7 @@ from synth.errors import SynthError
 from synth.spec import from_plain
 
 GENDERS = ("neutral", "male", "female")
-SOLVERS = ("cloth", "softbody", "skinned")
+SOLVERS = ("cloth", "softbody", "auto", "skinned")
 DEVICES = ("auto", "cpu", "optix", "cuda", "hip", "oneapi", "metal")
 
 
@@ -36,6 +36,8 @@ class MotionConfig:
     """Frames of a clip (at least, for an interpolated one)."""
     fps: float = 30.0
     interpolation: str = "axis-angle"
+    pairs: str = "drawn"
+    """Poses that are joined: "drawn", of two sequences taken at random; "mined", the most contrasting of all."""
     actions: tuple[str, ...] = ()
     """Take only sequences whose description holds one of these; empty: all."""
     subjects: tuple[str, ...] = ()
@@ -45,7 +47,9 @@ class MotionConfig:
     speed: tuple[float, float] = (1.0, 1.0)
     """Slowest and fastest speed that originals are played at."""
     yaw: float = 0.0
-    """Largest turn of originals about the vertical, either way [rad]."""
+    """Largest turn about the vertical, either way [rad]."""
+    hands: float = 0.0
+    """Farthest that each hand is closed [rad]."""
 
     def __post_init__(self) -> None:
         _check(self.clips >= 1, "motion.clips", self.clips, "at least 1")
@@ -59,6 +63,8 @@ class MotionConfig:
         slow, fast = self.speed
         _check(0.25 <= slow <= fast <= 4.0, "motion.speed", self.speed, "slowest and fastest, within 0.25-4")
         _check(0.0 <= self.yaw <= 3.15, "motion.yaw", self.yaw, "within 0-pi")
+        _check(0.0 <= self.hands <= 1.6, "motion.hands", self.hands, "within 0-1.6 rad")
+        _check(self.pairs in ("drawn", "mined"), "motion.pairs", self.pairs, "drawn or mined")
         _check(self.interpolation in known, "motion.interpolation", self.interpolation, f"one of {', '.join(known)}")
 
 

@@ -23,10 +23,10 @@ from synth.blender.render import ClipRenderer
 from synth.blender.simulate import solve
 from synth.body.model import load_body
 from synth.cloth import store
+from synth.cloth.rate import captured
 from synth.cloth.simulate import simulate
 from synth.journal import Journal
 from synth.layout import journal_folder, shard_path, simulation_path
-from synth.motion.clips import realise
 from synth.scene.cameras import cameras
 from synth.shards.write import Provenance, write_shard
 from synth.spec import ClipSpec, to_plain
@@ -92,8 +92,8 @@ def simulated(spec: ClipSpec, body: BodyModel, out: Path, progress: Progress) ->
     path = simulation_path(out, spec)
     clip = store.load(path, spec, body)
     if clip is None:
-        motion, _ = realise(spec.motion, body, np.array(spec.body.betas))
-        clip = simulate(spec, body, motion, solve, on_frame=lambda done, of: progress("simulate", done, of))
+        motion, every = captured(spec.motion, body, np.array(spec.body.betas))
+        clip = simulate(spec, body, motion, solve, lambda done, of: progress("simulate", done, of), every)
         store.save(path, spec, clip)
     return clip
 

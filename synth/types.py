@@ -185,12 +185,29 @@ class Quality:
     """Share of the garment's vertices more than 1 mm inside the body."""
     deep_penetration: Float[Array, " T"]
     """Share of the garment's vertices more than 5 mm inside the body."""
+    depth: Float[Array, " T"]
+    """How far the deepest vertex is inside the body [m]."""
     poke_through: Float[Array, " T"]
     """Share of the covered body's vertices that stand in front of the garment."""
     strain: Float[Array, " T"]
     """Mean absolute edge strain against the fitted garment."""
+    strain_99: Float[Array, " T"]
+    """What 99 % of the edges stay below."""
+    strain_max: Float[Array, " T"]
+    stretch_energy: Float[Array, " T"]
+    """Mean over the edges of half the fabric's stiffness times the strain squared [J/m2]."""
+    stretched: Float[Array, " T"]
+    """Share of the edges that are a fifth too long."""
+    crumpled: Float[Array, " T"]
+    """Share of the edges across which the cloth doubles back."""
+    itself: Float[Array, " T"]
+    """Share of the edges that pass through the garment itself."""
+    layers: Float[Array, " T"]
+    """Share of the edges that pass through the garment beneath."""
     coverage: Float[Array, " T"]
     """Share of the body covered at rest that still is."""
+    slipped: Float[Array, " T"]
+    """Share of the garment's vertices over a part of the body that is neither their own nor next to it."""
     drift: Float[Array, " T"]
     """Distance of the garment's centroid from where skinning puts it [m]."""
     speed_ratio: Float[Array, " T"]
@@ -199,8 +216,9 @@ class Quality:
     """Why it is rejected; empty if it is accepted."""
 
     def __post_init__(self) -> None:
-        for name in ("penetration", "deep_penetration", "poke_through", "strain", "coverage", "drift", "speed_ratio"):
-            _expect(name, getattr(self, name), len(self.penetration))
+        for spec in fields(self):
+            if spec.name != "reasons":
+                _expect(spec.name, getattr(self, spec.name), len(self.penetration))
         _read_only(self)
 
     @property
@@ -222,6 +240,10 @@ class SimulatedClip:
     garment_vertices_world: Mapping[str, Float[Array, "T Vg 3"]]
     quality: Mapping[str, Quality]
     """By garment name."""
+    solvers: Mapping[str, str] = field(default_factory=dict)
+    """What moved each garment: "cloth", "softbody" or "skinned"."""
+    tries: int = 1
+    """Simulations until the quality gate let the clip pass."""
 
     def __post_init__(self) -> None:
         frames = len(self.motion)

@@ -101,7 +101,7 @@ def rehearse(
     with Path(os.devnull).open("wb") as sink:
         settings = SolverSettings(solver=solver, quality=quality)
         solved = solve(dressed, vertices, body.faces, whole.fps, settings, log=sink.fileno())
-    worn, verdict = judged(dressed, solved, vertices, body.faces, whole.fps, lead)
+    worn, verdict = judged(dressed, solved, vertices, body.faces, whole.fps, lead, body.face_parts)
     return Rehearsal(
         body=body,
         body_vertices_world=vertices[lead:],

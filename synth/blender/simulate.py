@@ -16,11 +16,14 @@ from jaxtyping import Float, Float32, Int
 
 from synth.blender import session
 from synth.cloth.settings import (
+    ClothSettings,
+    SoftBodySettings,
     SolverSettings,
     cloth_settings,
     collider_settings,
     collider_share,
     goal_weights,
+    pace,
     softbody_settings,
 )
 from synth.geometry.triangles import ClosestPoint
@@ -69,19 +72,29 @@ def solve(
     for worn in dressed:
         if len(worn.skinned_world) != frames:
             raise ValueError(f"{worn.garment.name}: {len(worn.skinned_world)} frames, the body has {frames}")
-    if settings.solver == "skinned":
+    taken = {worn.garment.name: settings.of(worn.garment.name) for worn in dressed}
+    if set(taken.values()) == {"skinned"}:
         return {worn.garment.name: worn.skinned_world.astype(np.float32) for worn in dressed}
-    with session.output_to(log), tempfile.TemporaryDirectory(prefix="synth-cloth-") as folder:
+    with session.output_to(log), tempfile.TemporaryDirectory(prefix="synth-cloth-") as place:
+        folder = Path(place)
         scene = session.empty_scene()
         scene.frame_start, scene.frame_end = 1, frames
-        obstacles = _body(Path(folder), body_vertices_world, faces, settings)
-        things = []
-        for worn in dressed:
-            things.append(_garment(Path(folder), worn, fps, settings, list(obstacles)))
-            obstacles.append(things[-1])
+        bodies = {
+            solver: _body(folder, body_vertices_world, faces, solver)
+            for solver in sorted(set(taken.values()) - {"skinned"})
+        }
+        speed = pace(body_vertices_world, fps)
+        things: list[Any] = []
+        for position, worn in enumerate(dressed):
+            solver = taken[worn.garment.name]
+            obstacles = [bodies[solver], *things] if solver in bodies else []
+            things.append(_garment(folder, worn, fps, settings, obstacles, speed))
             if worn is not dressed[-1]:
-                _make_obstacle(things[-1], worn.garment.fabric.friction, settings.solver)
-        return _step(scene, dressed, things, frames, on_frame)
+                _make_obstacle(things[-1], worn.garment.fabric.friction, taken[dressed[position + 1].garment.name])
+        try:
+            return _step(scene, dressed, things, frames, on_frame)
+        finally:
+            session.empty_scene()  # or Blender looks for the folder's files whenever it evaluates the scene again
 
 
 def _assign(target: Any, values: Any) -> None:
@@ -89,18 +102,16 @@ def _assign(target: Any, values: Any) -> None:
         setattr(target, field.name, getattr(values, field.name))
 
 
-def _body(
-    folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"], settings: SolverSettings
-) -> list[Any]:
-    share = collider_share(settings.solver)
+def _body(folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"], solver: str) -> Any:
+    share = collider_share(solver)
     if share < 1:
         vertices, faces = _coarser(vertices, faces, share)
-    path = folder / "body.pc2"
+    path = folder / f"body-{solver}.pc2"
     session.write_pc2(path, vertices)
     body = session.mesh_object("body", vertices[0], faces)
     session.follow_file(body, path)
-    _make_obstacle(body, 5.0, settings.solver)
-    return [body]
+    _make_obstacle(body, 5.0, solver)
+    return body
 
 
 def _coarser(
@@ -126,7 +137,9 @@ def _make_obstacle(thing: Any, friction: float, solver: str) -> None:
     _assign(thing.collision, collider_settings(friction, solver))
 
 
-def _garment(folder: Path, worn: DressedGarment, fps: float, settings: SolverSettings, obstacles: list[Any]) -> Any:
+def _garment(
+    folder: Path, worn: DressedGarment, fps: float, settings: SolverSettings, obstacles: list[Any], speed: float
+) -> Any:
     """Make a garment that starts skinned, and let the solver take it from there."""
     garment, start = worn.garment, worn.skinned_world[0]
     path = folder / f"{garment.name}.pc2"
@@ -140,11 +153,15 @@ def _garment(folder: Path, worn: DressedGarment, fps: float, settings: SolverSet
     around = bpy.data.collections.new(f"around {garment.name}")
     for obstacle in obstacles:
         around.objects.link(obstacle)
-    frames = len(worn.skinned_world)
-    if settings.solver == "cloth":
-        _add_cloth(thing, worn, area, fps, settings, around, frames)
+    solver = settings.of(garment.name)
+    if solver == "cloth":
+        numbers = cloth_settings(garment, area, fps, settings, speed)
+        cache = _add_cloth(thing, worn, numbers, settings, around)
+    elif solver == "softbody":
+        cache = _add_softbody(thing, worn, softbody_settings(garment, area, fps, settings, speed), settings, around)
     else:
-        _add_softbody(thing, worn, area, fps, settings, around, frames)
+        return thing
+    cache.frame_start, cache.frame_end = 1, len(worn.skinned_world)
     return thing
 
 
@@ -155,28 +172,28 @@ def _weight_group(thing: Any, weights: Float[Array, " Vg"]) -> str:
     return group.name
 
 
-def _add_cloth(
-    thing: Any, worn: DressedGarment, area: float, fps: float, settings: SolverSettings, around: Any, frames: int
-) -> None:
+def _add_cloth(thing: Any, worn: DressedGarment, numbers: ClothSettings, settings: SolverSettings, around: Any) -> Any:
+    """The cloth solver; returns its cache."""
     modifier = thing.modifiers.new("cloth", "CLOTH")
-    _assign(modifier.settings, cloth_settings(worn.garment, area, fps, settings))
+    _assign(modifier.settings, numbers)
     if worn.garment.pins.max() > 0:
         modifier.settings.vertex_group_mass = _weight_group(thing, worn.garment.pins)
     collisions = modifier.collision_settings
     collisions.use_collision = True
     collisions.collection = around
-    collisions.collision_quality = 1
+    collisions.collision_quality = settings.collisions
     collisions.distance_min = 0.005
     collisions.use_self_collision = settings.self_collision
     collisions.self_distance_min = 0.004
-    modifier.point_cache.frame_start, modifier.point_cache.frame_end = 1, frames
+    return modifier.point_cache
 
 
 def _add_softbody(
-    thing: Any, worn: DressedGarment, area: float, fps: float, settings: SolverSettings, around: Any, frames: int
-) -> None:
+    thing: Any, worn: DressedGarment, numbers: SoftBodySettings, settings: SolverSettings, around: Any
+) -> Any:
+    """The soft-body solver; returns its cache."""
     modifier = thing.modifiers.new("softbody", "SOFT_BODY")
-    _assign(modifier.settings, softbody_settings(worn.garment, area, fps, settings))
+    _assign(modifier.settings, numbers)
     weights = goal_weights(worn.garment)
     modifier.settings.use_goal = bool(weights.max() > 0)
     if weights.max() > 0:
@@ -184,7 +201,7 @@ def _add_softbody(
     modifier.settings.use_edges = True
     modifier.settings.collision_collection = around
     modifier.settings.use_self_collision = settings.self_collision
-    modifier.point_cache.frame_start, modifier.point_cache.frame_end = 1, frames
+    return modifier.point_cache
 
 
 def _step(

@@ -15,6 +15,8 @@ from synth.config import DEVICES, GENDERS, SOLVERS, Config, load_config
 SETTINGS: list[tuple[str, str, dict[str, Any]]] = [
     ("--sequences", "motion.sequences", {"help": '"cmu", "cmu:01_*", a file, a folder or a glob.  [default: cmu]'}),
     ("--amass", "motion.amass", {"help": "Root of an AMASS download; cmu then means its CMU part."}),
+    ("--action", "motion.actions", {"multiple": True, "help": "Only motions described by this word; repeat for more."}),
+    ("--subject", "motion.subjects", {"multiple": True, "help": "Only motions of this person, such as 02; repeat."}),
     ("--clips", "motion.clips", {"type": int, "help": "How many clips to make.  [default: 4]"}),
     (
         "--interpolated-share",
@@ -28,6 +30,27 @@ SETTINGS: list[tuple[str, str, dict[str, Any]]] = [
         "motion.interpolation",
         {"type": click.Choice(["axis-angle", "slerp"]), "help": "Between two poses.  [default: axis-angle]"},
     ),
+    (
+        "--pairs",
+        "motion.pairs",
+        {
+            "type": click.Choice(["drawn", "mined"]),
+            "help": "Poses that are joined: of two sequences drawn at random, or the most contrasting of all, no two "
+            "pairs alike.  [default: drawn]",
+        },
+    ),
+    (
+        "--mirror-share",
+        "motion.mirror_share",
+        {"type": float, "help": "Share of clips that are mirrored.  [default: 0]"},
+    ),
+    (
+        "--speed",
+        "motion.speed",
+        {"type": (float, float), "help": "Slowest and fastest, such as 0.8 1.25.  [default: 1 1]"},
+    ),
+    ("--yaw", "motion.yaw", {"type": float, "help": "Largest turn about the vertical [rad].  [default: 0]"}),
+    ("--hands", "motion.hands", {"type": float, "help": "Farthest that a hand is closed [rad].  [default: 0]"}),
     ("--body", "body.model", {"help": 'Body: "free", or a file or folder of SMPL models.  [default: free]'}),
     (
         "--gender",
@@ -41,12 +64,20 @@ SETTINGS: list[tuple[str, str, dict[str, Any]]] = [
         "cloth.garments",
         {"multiple": True, "help": 'Allow this garment; repeat; "none": bare.  [default: all]'},
     ),
-    ("--solver", "cloth.solver", {"type": click.Choice(SOLVERS), "help": "Cloth solver.  [default: cloth]"}),
-    ("--quality", "cloth.quality", {"type": int, "help": "Solver's sub-steps per 1/30 s.  [default: 10]"}),
+    (
+        "--solver",
+        "cloth.solver",
+        {
+            "type": click.Choice(SOLVERS),
+            "help": "Blender's cloth or soft-body solver; auto: what was measured to suit each garment, and the other "
+            "if the quality gate refuses it; skinned: nothing is simulated.  [default: cloth]",
+        },
+    ),
+    ("--quality", "cloth.quality", {"type": int, "help": "Solver's sub-steps per 1/30 s at 4 m/s.  [default: 10]"}),
     (
         "--retries",
         "cloth.retries",
-        {"type": int, "help": "Tries with doubled sub-steps before a clip is rejected.  [default: 1]"},
+        {"type": int, "help": "Further tries, each with twice the sub-steps, before a clip is rejected.  [default: 1]"},
     ),
     ("--views", "scene.views", {"type": int, "help": "Cameras, evenly around the person.  [default: 4]"}),
     ("--width", "scene.width", {"type": int, "help": "[px]  [default: 250]"}),

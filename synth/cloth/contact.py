@@ -4,6 +4,7 @@ Blender's solvers know nothing of a garment's own other side (unless asked, at t
 out of an inner one only as far as their sub-steps allow. The gate therefore counts what a viewer would see.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,7 +16,7 @@ from synth.types import DressedGarment
 
 Array = np.ndarray
 
-__all__ = ["CONTACT_LIMITS", "ContactLimits", "contacts", "crumpled", "pierced", "reasons", "stretched"]
+__all__ = ["CONTACT_LIMITS", "MEASURES", "ContactLimits", "contacts", "crumpled", "pierced", "reasons"]
 
 _CANDIDATES = 10
 """Triangles looked at for each edge: those whose middles are closest to its own."""
@@ -23,10 +24,6 @@ _FLAT = 1e-3
 """An edge this close to a triangle's plane (sine of the angle, about) lies in it and pierces nothing."""
 _SHARP = np.cos(np.radians(100.0))
 """Faces that turn by more than this between neighbours are a crease no fabric of this mesh's fineness makes."""
-
-
-_LONG = 1.2
-"""An edge this many times its length as it was fitted is stretched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +53,10 @@ class ContactLimits:
 
 
 CONTACT_LIMITS = ContactLimits()
+
+
+MEASURES = ("layers", "itself", "crumpled", "stretched")
+"""What is held against these limits."""
 
 
 def pierced(
@@ -136,27 +137,10 @@ def crumpled(
     return sharp[1:, ~sharp[0]].mean(axis=1)
 
 
-def stretched(
-    vertices: Float[Array, "T V 3"], edges: Int[Array, "E 2"], rest: Float[Array, "V 3"]
-) -> Float[Array, " T"]:
-    """Share of a garment's edges that are much longer than they were, in each frame; slivers are left out.
-
-    Args:
-        vertices: The garment in motion [m].
-        edges: Its edges.
-        rest: The garment as it was fitted [m].
-    """
-    first, second = edges.T
-    before = np.linalg.norm(rest[first] - rest[second], axis=1)
-    keep = before > 0.3 * before.mean()
-    now = np.linalg.norm(vertices[:, first[keep]] - vertices[:, second[keep]], axis=2)
-    return (now > _LONG * before[keep]).mean(axis=1)
-
-
 def contacts(
     dressed: tuple[DressedGarment, ...], vertices_world: dict[str, Float[Array, "T Vg 3"]], every: int = 2
 ) -> dict[str, dict[str, Float[Array, " N"]]]:
-    """Measure how much of each garment passes through the one beneath or itself, is crumpled or overstretched.
+    """Measure how much of each garment passes through the one beneath or itself, or is crumpled.
 
     Args:
         dressed: The garments, innermost first.
@@ -164,15 +148,14 @@ def contacts(
         every: Only every so many frames are looked at.
 
     Returns:
-        By garment: "layers", "itself", "crumpled" and "stretched", shares per frame looked at; 0 in frames that are not
-        finite.
+        By garment: "layers", "itself" and "crumpled", shares per frame looked at; 0 in frames that are not finite.
     """
     found = {}
     for position, worn in enumerate(dressed):
         garment, moving = worn.garment, vertices_world[worn.garment.name][::every].astype(np.float64)
         usable = np.isfinite(moving).all(axis=(1, 2))
         beneath = [(d.garment, vertices_world[d.garment.name][::every]) for d in dressed[:position]]
-        shares = {name: np.zeros(len(moving)) for name in ("layers", "itself", "crumpled", "stretched")}
+        shares = {name: np.zeros(len(moving)) for name in ("layers", "itself", "crumpled")}
         for t in np.flatnonzero(usable):
             shares["itself"][t] = pierced(moving[t], garment.edges, moving[t], garment.triangles, same=True).mean()
             for inner, positions in beneath:
@@ -180,20 +163,19 @@ def contacts(
                     through = pierced(moving[t], garment.edges, positions[t].astype(np.float64), inner.triangles)
                     shares["layers"][t] = max(shares["layers"][t], float(through.mean()))
         shares["crumpled"][usable] = crumpled(moving[usable], garment.faces, worn.rest_vertices)
-        shares["stretched"][usable] = stretched(moving[usable], garment.edges, worn.rest_vertices)
         found[garment.name] = shares
     return found
 
 
 def reasons(
-    garment: Garment, shares: dict[str, Float[Array, " N"]], every: int = 2, limits: ContactLimits = CONTACT_LIMITS
+    garment: Garment, shares: Mapping[str, Float[Array, " N"]], every: int = 1, limits: ContactLimits = CONTACT_LIMITS
 ) -> list[str]:
     """What speaks against a garment, the worst frame of each kind.
 
     Args:
         garment: The garment.
-        shares: What `contacts` measured on it.
-        every: As given to `contacts`.
+        shares: By names of `MEASURES`: what `contacts` measured on it, and "stretched" (`synth.cloth.stretch`).
+        every: Frames between two that were looked at.
         limits: The worst a frame may be.
     """
     checks = (
@@ -207,7 +189,7 @@ def reasons(
         ),
     )
     found = []
-    for key, limit, text in checks:
+    for key, limit, text in (check for check in checks if check[0] in shares):
         worst = int(np.argmax(shares[key]))
         if shares[key][worst] > limit:
             share = 100 * shares[key][worst]

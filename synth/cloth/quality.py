@@ -3,8 +3,10 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
+from synth.cloth.slip import slipped
+from synth.cloth.stretch import stretching
 from synth.geometry.triangles import ClosestPoint, SurfacePoints, vertex_normals
 from synth.types import DressedGarment, Quality
 
@@ -34,11 +36,20 @@ class Limits:
     """The same, mean over the clip."""
     deep_penetration: float = 0.01
     """Share of the garment's vertices more than 5 mm inside the body."""
+    depth: float = 0.06
+    """Deepest vertex [m]."""
     poke_through: float = 0.03
     """Share of the covered body that stands in front of the garment."""
     strain: float = 0.12
     strain_loose: float = 0.20
     """Mean absolute edge strain."""
+    strain_99: float = 0.9
+    """What 99 % of the edges stay below."""
+    strain_max: float = 4.0
+    stretch_energy: float = 2.0
+    """Over that of the fabric at 15 % strain."""
+    slipped: float = 0.2
+    """Share of the vertices over a wrong part of the body; not asked of a loose garment."""
     coverage: float = 0.75
     """Least share of the body covered at rest that still is; not asked of a loose garment."""
     drift: float = 0.10
@@ -127,6 +138,7 @@ def assess(
     fps: float,
     covered: Int[Array, " C"],
     limits: Limits = LIMITS,
+    face_parts: Integer[Array, " F"] | None = None,
 ) -> Quality:
     """Measure one garment in the frames to be rendered, and judge it.
 
@@ -138,6 +150,10 @@ def assess(
         fps: Frame rate [Hz].
         covered: Body vertices under the garment at rest (`covered_at_rest`).
         limits: The worst a frame may be.
+        face_parts: Body part (1-24) of each of the body's faces; without, nothing is said about slipping.
+
+    Returns:
+        All but what `synth.cloth.contact` measures (zeros here).
 
     Raises:
         ValueError: the arrays differ in their number of frames.
@@ -147,34 +163,32 @@ def assess(
         raise ValueError(f"{worn.garment.name}: garment, skinned garment and body differ in their number of frames")
     finite = np.isfinite(vertices_world).all(axis=(1, 2))
     # The measures of a frame that is not a number are NaN; the reason is given once, for the first such frame.
-    measured = {name: np.full(frames, np.nan) for name in _MEASURES}
+    measured = {name: np.full(frames, np.nan) for name in _MEASURES} | stretching(worn, vertices_world)
     triangles = worn.garment.triangles
     border = on_border(triangles, vertices_world.shape[1])
     for t in np.flatnonzero(finite):
         vertices, body = vertices_world[t].astype(np.float64), body_vertices_world[t].astype(np.float64)
-        distance = ClosestPoint(body, faces)(vertices).distance
-        measured["penetration"][t] = np.mean(distance < -0.001)
-        measured["deep_penetration"][t] = np.mean(distance < -0.005)
+        skin = ClosestPoint(body, faces)(vertices)
+        measured["penetration"][t] = np.mean(skin.distance < -0.001)
+        measured["deep_penetration"][t] = np.mean(skin.distance < -0.005)
+        measured["depth"][t] = max(0.0, -float(skin.distance.min()))
+        measured["slipped"][t] = (
+            0.0 if face_parts is None else slipped(worn.garment.region, skin.face, skin.distance, face_parts)
+        )
         hits = garment_surface(vertices, triangles)(body[covered])
         front, under = in_front(hits, vertex_normals(body, faces)[covered], beside(hits, triangles, border))
         measured["poke_through"][t] = front.mean() if len(covered) else 0.0
         measured["coverage"][t] = under.mean() if len(covered) else 1.0
-    measured["strain"] = _strain(worn, vertices_world)
     measured["drift"] = np.linalg.norm(vertices_world.mean(axis=1) - worn.skinned_world.mean(axis=1), axis=1)
     measured["speed_ratio"] = _speed_ratio(vertices_world, body_vertices_world, fps)
-    return Quality(**measured, reasons=tuple(_reasons(worn, measured, finite, limits)))
+    cloth_on_cloth = {name: np.zeros(frames) for name in ("crumpled", "itself", "layers")}
+    return Quality(**measured, **cloth_on_cloth, reasons=tuple(_reasons(worn, measured, finite, limits)))
 
 
-_MEASURES = ("penetration", "deep_penetration", "poke_through", "strain", "coverage", "drift", "speed_ratio")
-
-
-def _strain(worn: DressedGarment, vertices_world: Float[Array, "T Vg 3"]) -> Float[Array, " T"]:
-    """Mean |length / fitted length - 1| over the edges; slivers, which magnify noise, are left out."""
-    first, second = worn.garment.edges.T
-    rest = np.linalg.norm(worn.rest_vertices[first] - worn.rest_vertices[second], axis=1)
-    keep = rest > 0.3 * rest.mean()
-    lengths = np.linalg.norm(vertices_world[:, first[keep]] - vertices_world[:, second[keep]], axis=2)
-    return np.abs(lengths / rest[keep] - 1).mean(axis=1)
+_MEASURES = (
+    *("penetration", "deep_penetration", "depth", "poke_through", "coverage", "slipped"),
+    *("drift", "speed_ratio"),
+)
 
 
 def _speed_ratio(
@@ -201,8 +215,12 @@ def _reasons(
     checks = [
         ("penetration", limits.penetration, 100, " %", "of vertices > 1 mm inside the body"),
         ("deep_penetration", limits.deep_penetration, 100, " %", "of vertices > 5 mm inside the body"),
+        ("depth", limits.depth, 1000, " mm", "deep inside the body"),
         ("poke_through", limits.poke_through, 100, " %", "of the covered skin shows through"),
         ("strain", limits.strain_loose if loose else limits.strain, 100, " %", "mean strain of the edges"),
+        ("strain_99", limits.strain_99, 100, " %", "strain of the worst hundredth of the edges"),
+        ("strain_max", limits.strain_max, 100, " %", "strain of an edge"),
+        ("stretch_energy", limits.stretch_energy * _energy_unit(worn), 1, " J/m2", "stretch energy"),
         (
             "speed_ratio",
             limits.speed_ratio_loose if loose else limits.speed_ratio,
@@ -213,6 +231,9 @@ def _reasons(
     ]
     if not loose:
         checks.append(("drift", limits.drift, 100, " cm", "from where the body carries it: it slips"))
+        checks.append(
+            ("slipped", limits.slipped, 100, " %", "of it lies over a wrong part of the body: it slipped off")
+        )
     found = []
     for key, limit, scale, unit, said in checks:
         worst = int(np.argmax(measured[key]))
@@ -232,3 +253,8 @@ def _reasons(
             f"(limit {100 * limits.coverage:g} %)"
         )
     return found
+
+
+def _energy_unit(worn: DressedGarment) -> float:
+    """Stretch energy of the fabric at 15 % strain [J/m2]."""
+    return 0.5 * worn.garment.fabric.stretch * 0.15**2

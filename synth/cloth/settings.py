@@ -4,6 +4,7 @@ Blender's solvers are no measuring instruments: they are tuned around vertices o
 ratios of stiffness, mass and air drag, so mass keeps its proportion to the fabric's density and stays near that size.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -24,12 +25,16 @@ __all__ = [
     "collider_settings",
     "collider_share",
     "goal_weights",
+    "pace",
     "softbody_settings",
     "time_scale",
     "vertex_mass",
 ]
 
 SOLVERS = ("cloth", "softbody", "skinned")
+PACE = (4.0, 0.75, 2.5)
+"""The sub-steps asked for are those of a body whose fastest point moves at the first of these [m/s]; they grow and
+shrink with that speed between the other two."""
 
 _REFERENCE_MASS = 0.3
 """Mass of a vertex that Blender's cloth settings are tuned around [kg]."""
@@ -44,14 +49,30 @@ class SolverSettings:
     solver: str = "cloth"
     """"cloth", "softbody" or "skinned"."""
     quality: int = 10
-    """Sub-steps per 1/30 s; garments that clothe the legs get twice as many."""
+    """Sub-steps per 1/30 s at 4 m/s; garments that clothe the legs get twice as many."""
+    collisions: int = 1
+    """Rounds of collision in each of the cloth solver's sub-steps."""
     self_collision: bool = False
+    by_garment: tuple[tuple[str, str], ...] = ()
+    """Garments that another solver moves: their names and that solver."""
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
             raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {self.solver!r}")
-        if self.quality < 1:
-            raise ValueError(f"quality: expected at least 1 sub-step, got {self.quality}")
+        for name, solver in self.by_garment:
+            if solver not in SOLVERS:
+                raise ValueError(f"{name}: expected one of {', '.join(SOLVERS)}, got {solver!r}")
+        if self.quality < 1 or self.collisions < 1:
+            raise ValueError(f"quality, collisions: expected at least 1, got {self.quality}, {self.collisions}")
+
+    def of(self, name: str) -> str:
+        """The solver that moves a garment."""
+        return dict(self.by_garment).get(name, self.solver)
+
+    def __str__(self) -> str:
+        """Such as "cloth (skirt: softbody), quality 20"."""
+        others = ", ".join(f"{name}: {solver}" for name, solver in self.by_garment if solver != self.solver)
+        return f"{self.solver}{f' ({others})' if others else ''}, quality {self.quality}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +150,30 @@ def vertex_mass(fabric: Fabric, area: float, vertices: int) -> float:
     return _REFERENCE_MASS * (fabric.density * area / vertices) / _REFERENCE_VERTEX
 
 
-def _substeps(settings: SolverSettings, garment: Garment, fps: float) -> int:
+def pace(body_vertices_world: Float[Array, "S V 3"], fps: float) -> float:
+    """Factor on the sub-steps: the speed of the body's fastest point over the one that they are meant for.
+
+    Args:
+        body_vertices_world: The body in every frame [m].
+        fps: Frame rate [Hz].
+    """
+    usual, least, most = PACE
+    if len(body_vertices_world) < 2:
+        return least
+    fastest = max(
+        float(np.linalg.norm(after - before, axis=1).max()) for before, after in itertools.pairwise(body_vertices_world)
+    )
+    return float(np.clip(fastest * fps / usual, least, most))
+
+
+def _substeps(settings: SolverSettings, garment: Garment, fps: float, speed: float) -> int:
     """Sub-steps a frame. Legs move fastest and their cloth is pressed between them: twice as many."""
-    return max(1, math.ceil(settings.quality * (1 if garment.covers == "upper" else 2) * 30.0 / fps))
+    return max(1, math.ceil(settings.quality * speed * (1 if garment.covers == "upper" else 2) * 30.0 / fps - 1e-9))
 
 
-def cloth_settings(garment: Garment, area: float, fps: float, settings: SolverSettings) -> ClothSettings:
+def cloth_settings(
+    garment: Garment, area: float, fps: float, settings: SolverSettings, speed: float = 1.0
+) -> ClothSettings:
     """The cloth solver's numbers for one garment.
 
     Args:
@@ -142,10 +181,11 @@ def cloth_settings(garment: Garment, area: float, fps: float, settings: SolverSe
         area: Of the fitted garment [m2].
         fps: Frame rate of the simulation [Hz].
         settings: The try.
+        speed: Of the motion (`pace`).
     """
     fabric = garment.fabric
     return ClothSettings(
-        quality=_substeps(settings, garment, fps),
+        quality=_substeps(settings, garment, fps, speed),
         mass=float(np.clip(vertex_mass(fabric, area, len(garment.vertices)), 0.05, 2.0)),
         tension_stiffness=fabric.stretch,
         compression_stiffness=fabric.stretch,
@@ -155,7 +195,9 @@ def cloth_settings(garment: Garment, area: float, fps: float, settings: SolverSe
     )
 
 
-def softbody_settings(garment: Garment, area: float, fps: float, settings: SolverSettings) -> SoftBodySettings:
+def softbody_settings(
+    garment: Garment, area: float, fps: float, settings: SolverSettings, speed: float = 1.0
+) -> SoftBodySettings:
     """The soft-body solver's numbers for one garment.
 
     Its springs are explicit: pull and push live in 0-1 and blow up near 1 with light vertices, so the fabric moves
@@ -166,11 +208,12 @@ def softbody_settings(garment: Garment, area: float, fps: float, settings: Solve
         area: Of the fitted garment [m2].
         fps: Frame rate of the simulation [Hz].
         settings: The try.
+        speed: Of the motion (`pace`).
     """
     fabric = garment.fabric
     spring = float(np.clip(0.5 * (fabric.stretch / 15.0) ** 0.5, 0.3, 0.7))
     mass = float(np.clip(vertex_mass(fabric, area, len(garment.vertices)) / _REFERENCE_MASS, 0.5, 2.0))
-    steps = _substeps(settings, garment, fps)
+    steps = _substeps(settings, garment, fps, speed)
     return SoftBodySettings(
         mass=mass,
         pull=spring,

@@ -1,18 +1,21 @@
 """From a motion to a dressed body in motion that has passed the gate, or the reasons why there is none."""
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 from synth.body.lbs import posed
 from synth.cloth import contact
+from synth.cloth.choice import best_solver
 from synth.cloth.dress import dress
 from synth.cloth.lead_in import with_lead_in
 from synth.cloth.quality import assess, covered_at_rest
+from synth.cloth.rate import thinned
 from synth.cloth.repair import repair
 from synth.cloth.settings import SolverSettings
 from synth.spec import ClipSpec, SimulationSpec
@@ -22,6 +25,9 @@ Array = np.ndarray
 OnFrame = Callable[[int, int], None]
 
 __all__ = ["Rejected", "Solve", "attempts", "judged", "simulate"]
+
+_LOOKED_AT = 2
+"""Cloth against cloth is looked at in every so many frames; what was found holds until the next."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,39 +62,69 @@ class Solve(Protocol):
     ) -> dict[str, Array]: ...
 
 
-def attempts(simulation: SimulationSpec) -> tuple[SolverSettings, ...]:
-    """The tries, in order: as asked, then with twice the sub-steps each time, at last by the cloth solver."""
+def attempts(simulation: SimulationSpec, outfit: tuple[str, ...] = ()) -> tuple[SolverSettings, ...]:
+    """The ladder of tries.
+
+    As asked; then, so often as retries allow, with twice the sub-steps of the try before and two rounds of collision in
+    each; then, of the soft body, by the cloth solver as asked. "auto" starts with what was measured to pass the gate
+    best for each garment (`synth.cloth.choice`); its last step, another solver for the garments that were refused, is
+    known only then (`simulate`).
+
+    Args:
+        simulation: Solver, sub-steps, retries.
+        outfit: Names of the garments.
+    """
     if simulation.solver == "skinned":
         return (SolverSettings(solver="skinned", quality=simulation.quality),)
+    auto = simulation.solver == "auto"
+    first = SolverSettings(
+        solver="cloth" if auto else simulation.solver,
+        quality=simulation.quality,
+        by_garment=tuple((name, best_solver(name)) for name in outfit) if auto else (),
+    )
     tries = [
-        SolverSettings(solver=simulation.solver, quality=simulation.quality * 2**k)
+        dataclasses.replace(first, quality=simulation.quality * 2**k, collisions=1 if k == 0 else 2)
         for k in range(simulation.retries + 1)
     ]
-    if simulation.solver != "cloth":
+    if simulation.solver == "softbody":
         tries.append(SolverSettings(solver="cloth", quality=simulation.quality))
     return tuple(tries)
 
 
+def _turned_over(settings: SolverSettings, refused: set[str], outfit: tuple[str, ...]) -> SolverSettings:
+    """The other solver for the garments that were refused."""
+    other = {"cloth": "softbody", "softbody": "cloth"}
+    taken = {name: settings.of(name) for name in outfit}
+    return dataclasses.replace(
+        settings,
+        by_garment=tuple(
+            (name, other.get(taken[name], "cloth") if name in refused else taken[name]) for name in outfit
+        ),
+    )
+
+
 def simulate(
-    spec: ClipSpec, body: BodyModel, motion: Motion, solve: Solve, on_frame: OnFrame | None = None
+    spec: ClipSpec, body: BodyModel, motion: Motion, solve: Solve, on_frame: OnFrame | None = None, every: int = 1
 ) -> SimulatedClip:
     """Dress the body, lead in from the A-pose, let the cloth move, repair it, and judge it.
 
     Args:
         spec: Gives the shape, the outfit and how to simulate.
         body: The body model.
-        motion: The motion to be rendered.
+        motion: The motion at the rate at which cloth is simulated (`synth.cloth.rate`).
         solve: Simulates an outfit.
         on_frame: Called with (frames done, frames in all) of the present try.
+        every: Of the frames of `motion` the clip keeps the first and every so many further.
 
     Returns:
-        The frames of `motion`; the lead-in is gone.
+        The frames of `motion` that are kept; the lead-in is gone.
 
     Raises:
         Rejected: no try passed the gate.
     """
     betas = np.asarray(spec.body.betas, dtype=np.float64)
     if not spec.outfit:
+        motion = thinned(motion, 0, every)
         vertices, joints = posed(body, betas, motion.global_orient, motion.body_pose, motion.transl)
         return SimulatedClip(
             betas=betas,
@@ -102,24 +138,37 @@ def simulate(
     whole, lead = with_lead_in(motion, body, betas)
     dressed = dress(body, betas, spec.outfit, whole)
     vertices, joints = posed(body, betas, whole.global_orient, whole.body_pose, whole.transl)
+    names = tuple(garment.name for garment in spec.outfit)
+    # The first frame stays: it shows what the garments cover.
+    kept = np.concatenate([[0], np.arange(lead, len(whole), every)])
+    shown = tuple(dataclasses.replace(worn, skinned_world=worn.skinned_world[kept]) for worn in dressed)
     refused: list[str] = []
-    for settings in attempts(spec.simulation):
+    ladder = list(attempts(spec.simulation, names))
+    for tried in itertools.count(1):
+        settings = ladder.pop(0)
         solved = solve(dressed, vertices, body.faces, whole.fps, settings, on_frame)
-        worn, quality = judged(dressed, solved, vertices, body.faces, whole.fps, lead)
+        solved = {name: moved[kept] for name, moved in solved.items()}
+        worn, quality = judged(shown, solved, vertices[kept], body.faces, whole.fps / every, 1, body.face_parts)
         reasons = [reason for judged in quality.values() for reason in judged.reasons]
         if not reasons:
             return SimulatedClip(
                 betas=betas,
-                motion=whole.frames(lead, len(whole)),
-                body_vertices_world=vertices[lead:],
-                joints_world=joints[lead:],
-                garments=tuple(_from_frame(garment, lead) for garment in dressed),
+                motion=thinned(whole, lead, every),
+                body_vertices_world=vertices[kept[1:]],
+                joints_world=joints[kept[1:]],
+                garments=tuple(_from_frame(garment, 1) for garment in shown),
                 garment_vertices_world=worn,
                 quality=quality,
+                solvers={name: settings.of(name) for name in names},
+                tries=tried,
             )
-        refused += [f"{reason} [{settings.solver}, quality {settings.quality}]" for reason in reasons]
-        _log.info("%s: %s, quality %d: %s", spec.clip_id, settings.solver, settings.quality, "; ".join(reasons))
-    raise Rejected(tuple(refused))
+        refused += [f"{reason} [{settings}]" for reason in reasons]
+        _log.info("%s: %s: %s", spec.clip_id, settings, "; ".join(reasons))
+        if not ladder and spec.simulation.solver == "auto" and tried == len(attempts(spec.simulation)):
+            ladder.append(_turned_over(settings, {name for name in names if not quality[name].accepted}, names))
+        if not ladder:
+            raise Rejected(tuple(refused))
+    raise AssertionError("unreachable")
 
 
 def _from_frame(worn: DressedGarment, start: int) -> DressedGarment:
@@ -133,6 +182,7 @@ def judged(
     faces: Int[Array, "F 3"],
     fps: float,
     lead: int,
+    face_parts: Integer[Array, " F"] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Quality]]:
     """Repair and assess the frames after the lead-in.
 
@@ -143,17 +193,20 @@ def judged(
         faces: The body's triangles.
         fps: Frame rate [Hz].
         lead: Frames of the lead-in.
+        face_parts: Body part (1-24) of each of these.
 
     Returns:
         The repaired garments without the lead-in [m], and what the gate says of each.
     """
     rest, shown = body_vertices_world[0], body_vertices_world[lead:]
     worn = repair(dressed, {name: moved[lead:] for name, moved in solved.items()}, shown, faces, rest)
-    quality, touching = {}, contact.contacts(dressed, worn)
+    quality, touching = {}, contact.contacts(dressed, worn, every=_LOOKED_AT)
     for garment in dressed:
         name = garment.garment.name
         covered = covered_at_rest(garment, rest, faces)
-        found = assess(_from_frame(garment, lead), worn[name], shown, faces, fps, covered)
-        further = contact.reasons(garment.garment, touching[name])
+        found = assess(_from_frame(garment, lead), worn[name], shown, faces, fps, covered, face_parts=face_parts)
+        shares = {key: np.repeat(share, _LOOKED_AT)[: len(shown)] for key, share in touching[name].items()}
+        found = dataclasses.replace(found, **shares)
+        further = contact.reasons(garment.garment, {key: getattr(found, key) for key in contact.MEASURES})
         quality[name] = dataclasses.replace(found, reasons=(*found.reasons, *further))
     return worn, quality

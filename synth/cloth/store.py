@@ -23,7 +23,7 @@ Array = np.ndarray
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _MOTION = ("global_orient", "body_pose", "transl", "source_frames")
 _MESH = ("vertices", "faces", "uv", "pins", "goals", "region", "seams")
 _DRESSED = ("rest_vertices", "lbs_weights", "skinned_world")
@@ -44,6 +44,8 @@ def save(path: Path, spec: ClipSpec, clip: SimulatedClip) -> None:
         "fps": clip.motion.fps,
         "source": clip.motion.source,
         "garments": [_plain(worn.garment) for worn in clip.garments],
+        "solvers": dict(clip.solvers),
+        "tries": clip.tries,
         "reasons": {name: quality.reasons for name, quality in clip.quality.items()},
     }
     arrays = {name: getattr(clip.motion, name) for name in _MOTION}
@@ -77,7 +79,16 @@ def load(path: Path, spec: ClipSpec, body: BodyModel) -> SimulatedClip | None:
         clip = _clip(json.loads(str(arrays.pop("header"))), arrays, spec)
         if clip.body_vertices_world.shape[1] != len(body.v_template):
             raise ValueError("it is of another body")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        IndexError,
+        zipfile.BadZipFile,
+    ) as error:
         _log.warning("%s: the cached simulation is not usable (%s): it is made again", path, error)
         return None
     return clip
@@ -139,4 +150,6 @@ def _clip(header: dict[str, Any], arrays: dict[str, np.ndarray], spec: ClipSpec)
         garments=tuple(garments),
         garment_vertices_world=vertices,
         quality=quality,
+        solvers={str(name): str(solver) for name, solver in header["solvers"].items()},
+        tries=int(header["tries"]),
     )

@@ -7,7 +7,7 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from synth.shards.checksum import file_digest
 from synth.shards.read import ShardReader
 from synth.spec import ClipSpec, from_json
 
-__all__ = ["Entry", "Manifest", "ShardFolder", "describe", "open_dataset"]
+__all__ = ["Entry", "Manifest", "ShardFolder", "describe", "gate_line", "gate_shares", "open_dataset"]
 
 NAME = "manifest.jsonl"
 _LOCK = ".manifest.lock"
@@ -202,9 +202,41 @@ def _entry(path: Path, seconds: Mapping[str, float]) -> Entry:
         views=layout.views,
         width=layout.width,
         height=layout.height,
-        attributes=describe(spec),
+        attributes=describe(spec) | _cloth(attributes["cloth"], path),
         seconds=dict(seconds),
     )
+
+
+def _cloth(text: str, path: Path) -> dict[str, Any]:
+    """What moved the garments and how many simulations it took; nothing for shards from before that was noted."""
+    try:
+        plain = json.loads(text)
+        return {"solvers": dict(plain["solvers"]), "tries": int(plain["tries"])} if plain else {}
+    except (ValueError, TypeError, KeyError) as error:
+        raise SynthError(
+            f"{path}: attribute 'cloth' is damaged ({error})", "Delete the file and render again"
+        ) from None
+
+
+def gate_shares(entries: Iterable[Entry]) -> dict[str, int]:
+    """Dressed clips that the quality gate let pass at the first try ("first") and later ("retried"), and "rejected"."""
+    counts = {"first": 0, "retried": 0, "rejected": 0}
+    for entry in entries:
+        if entry.status == "rejected":
+            counts["rejected"] += 1
+        elif entry.attributes.get("outfit") != "bare":
+            counts["first" if entry.attributes.get("tries", 1) == 1 else "retried"] += 1
+    return counts
+
+
+def gate_line(entries: Iterable[Entry]) -> str:
+    """These shares in words; empty if nobody is dressed."""
+    counts = gate_shares(entries)
+    total = sum(counts.values())
+    if not total:
+        return ""
+    first, retried, rejected = (f"{count} ({count / total:.0%})" for count in counts.values())
+    return f"cloth: {first} accepted at the first try, {retried} after retries, {rejected} rejected"
 
 
 def _line(entry: Entry) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class ShardReader:
             file = self.file
             for name in schema.ATTRIBUTES:
                 with _named(self.path, f"attribute {name!r}"):
-                    value = file.attrs[name]
+                    value = file.attrs.get(name, schema.LATER[name]) if name in schema.LATER else file.attrs[name]
                     self._attributes[name] = value.item() if isinstance(value, np.generic) else value
             _check_attributes(self._attributes, self.path)
         return self._attributes
@@ -261,8 +261,13 @@ def check_checksums(path: Path) -> list[str]:
         return checksum_faults(reader)
 
 
-def checksum_faults(reader: ShardReader) -> list[str]:
-    """As `check_checksums`, of a shard that is open already."""
+def checksum_faults(reader: ShardReader, known: Mapping[str, str] | None = None) -> list[str]:
+    """As `check_checksums`, of a shard that is open already.
+
+    Args:
+        reader: The shard.
+        known: Digests of datasets that were read just now, which need not be read again.
+    """
     path, wanted = reader.path, schema.expected(reader.layout)
     with _named(path, "checksums"):
         columns = [_text_column(reader.file, name, len(wanted) + 1) for name in schema.CHECKSUMS]
@@ -270,7 +275,8 @@ def checksum_faults(reader: ShardReader) -> list[str]:
     faults = [f"{name}: not in the table of checksums" for name in ("attributes", *wanted) if name not in table]
     for name in wanted:
         with _named(path, name):
-            if name in table and checksum.content_digest(name, reader.dataset(name)) != table[name]:
+            found = (known or {}).get(name) or checksum.content_digest(name, reader.dataset(name))
+            if table.get(name, found) != found:
                 faults.append(f"{name}: content differs from its checksum")
     with _named(path, "attributes"):
         if checksum.attributes_digest(reader.file, sorted(wanted)) != table.get("attributes"):

@@ -17,6 +17,7 @@ Array = np.ndarray
 __all__ = [
     "ATTRIBUTES",
     "CONVENTIONS",
+    "LATER",
     "SCHEMA_VERSION",
     "Dataset",
     "Expected",
@@ -54,7 +55,10 @@ ATTRIBUTES = {
     "conventions": "frames, units and signs, in words",
     "fps": "frames per second",
     "layout": "JSON: counts from which the shape of every dataset follows",
+    "cloth": "JSON: the solver that moved each garment, and simulations until the quality gate let the clip pass",
 }
+LATER = {"cloth": "{}"}
+"""Attributes that the first shards lack, and what they mean there."""
 
 _LIMITS = {
     "frames": 10**6,

@@ -156,6 +156,7 @@ class ShardWriter:
             "body_model": json.dumps({"name": self.body.name, "gender": self.body.gender, "sha256": self.body.sha256}),
             "conventions": schema.CONVENTIONS,
             "fps": self.clip.motion.fps,
+            "cloth": json.dumps({"solvers": dict(self.clip.solvers), "tries": self.clip.tries}, sort_keys=True),
             "layout": self.layout.to_json(),
         }
         self._file.attrs.update(attributes)

@@ -5,7 +5,12 @@ import pytest
 from clip_factory import body, make_clip, make_spec, skinned, standing
 
 from synth.body.lbs import posed
+from synth.cloth import choice
 from synth.cloth.simulate import Rejected, attempts, simulate
+
+FAILS = {"accepted": 0.5, "wrinkle": 9.0}
+FOLDS = {"accepted": 1.0, "wrinkle": 5.0}
+PASSES = {"accepted": 1.0, "wrinkle": 2.0}
 
 
 class Failing:
@@ -55,11 +60,42 @@ def test_tries_double_the_substeps_and_end_with_the_cloth_solver():
     assert len(attempts(make_spec(solver="skinned", retries=3).simulation)) == 1
 
 
+def test_auto_starts_with_what_was_measured_and_doubles_like_the_others(monkeypatch):
+    """Mutation: one solver for the whole outfit."""
+    figures = {"skirt": {"cloth": FAILS, "softbody": PASSES}, "tshirt": {"cloth": FOLDS, "softbody": PASSES}}
+    monkeypatch.setattr(choice, "measured", lambda: figures)
+    spec = make_spec(outfit=("skirt", "tshirt"), solver="auto", quality=5, retries=1)
+    ladder = attempts(spec.simulation, ("skirt", "tshirt", "kilt"))
+    assert [[s.of(name) for name in ("skirt", "tshirt", "kilt")] for s in ladder] == [
+        ["softbody", "cloth", "cloth"]
+    ] * 2
+    assert [(s.quality, s.collisions) for s in ladder] == [(5, 1), (10, 2)]
+    assert str(ladder[0]) == "cloth (skirt: softbody), quality 5"
+
+
+def test_auto_ends_with_the_other_solver_for_what_was_refused():
+    """Mutations: the sound garment's solver changed too; the solver that was asked for noted instead of that used."""
+    asked = []
+
+    def fails_by_cloth(dressed, body_vertices_world, faces, fps, settings, on_frame=None):
+        asked.append(settings)
+        solved = skinned(dressed, body_vertices_world, faces, fps, settings)
+        if settings.of("tshirt") == "cloth":
+            solved["tshirt"] = np.full_like(solved["tshirt"], np.nan)
+        return solved
+
+    spec = make_spec(outfit=("trousers", "tshirt"), solver="auto", retries=1)
+    clip = simulate(spec, body(), standing(), fails_by_cloth)
+    assert len(asked) == clip.tries == 3
+    assert clip.solvers == {"trousers": "cloth", "tshirt": "softbody"}
+
+
 def test_a_failed_try_is_tried_again_and_the_first_good_one_kept():
     solve = Failing(bad=1)
     clip = simulate(make_spec(solver="cloth", retries=3), body(), standing(), solve)
     assert solve.asked == [("cloth", 10), ("cloth", 20)]
     assert clip.quality["tshirt"].accepted
+    assert (clip.tries, clip.solvers) == (2, {"tshirt": "cloth"})
 
 
 def test_a_clip_that_never_passes_is_rejected_with_the_reasons_of_every_try():

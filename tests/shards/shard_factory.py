@@ -1,5 +1,6 @@
 """Shards without Blender: bodies posed by LBS, drawn by a z-buffer. Used by the tests and by benchmarks/shards.py."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ LOOK = MaterialSpec(
     rotation=0.0,
     roughness=0.8,
 )
-MEASURES = ("penetration", "deep_penetration", "poke_through", "strain", "coverage", "drift", "speed_ratio")
+MEASURES = tuple(field.name for field in dataclasses.fields(Quality) if field.name != "reasons")
 
 
 def make_spec(clip: SimulatedClip, cameras: tuple[Camera, ...], gender: str = "neutral", index: int = 0) -> ClipSpec:
