@@ -169,9 +169,9 @@ def raft(model: str, weights: Path, device: torch.device | str = "cpu", longest:
     """
     try:
         optical_flow = importlib.import_module("torchvision.models.optical_flow")
-    except ImportError:
-        hint = "pip install 'raiment[flow]', or give flow files that other software made"
-        raise SynthError("RAFT needs torchvision, which is not installed", hint) from None
+    except (ImportError, RuntimeError) as error:  # the latter: torchvision built for another torch
+        hint = "Install the torchvision that belongs to this torch, or give flow files that other software made"
+        raise SynthError(f"RAFT needs torchvision ({str(error).splitlines()[0]})", hint) from None
     network: Any = getattr(optical_flow, model)(weights=None)
     try:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
