@@ -30,8 +30,8 @@ import sys
 import time
 from pathlib import Path
 
-from gpu.ledger import Ledger, Task
-from gpu.report import headline, markdown
+from ongpu.ledger import Ledger, Task
+from ongpu.report import headline, markdown
 
 TORCH_STAGES = ("ceilings", "train", "loader", "raster")
 ORDER = (
@@ -83,7 +83,7 @@ def run_stage(task: Task) -> None:
     command = task.torch if task.stage in TORCH_STAGES else task.blender
     print(f"== {task.stage}: {task.left():.0f} s left", flush=True)
     process = subprocess.Popen(
-        [*command, "-m", "gpu.stage"], env=environment(), stdin=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "-m", "ongpu.stage"], env=environment(), stdin=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
         process.communicate(task.dump(), timeout=max(1.0, task.left()) + 20.0)

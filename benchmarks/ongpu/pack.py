@@ -32,7 +32,7 @@ LEFT_OUT = re.compile(
     r"(^|/)(__pycache__|tests|test|_examples)/|\.pyi$|\.pyx$|"
     r"^bpy/4\.5/datafiles/(locale|assets)/|"
     r"^bpy/4\.5/python/lib/python3\.11/site-packages/(?!OpenImageIO|PyOpenColorIO)|"
-    r"^bpy/4\.5/scripts/addons_core/(?!cycles)(rigify|pose_library|node_wrangler|hydra_storm|copy_global_transform|viewport)|"
+    r"^bpy/4\.5/scripts/addons_core/(?!cycles)(rigify|node_wrangler|hydra_storm|copy_global_transform|viewport)|"
     r"^bpy/4\.5/scripts/addons_core/cycles/lib/kernel_(?!compute|optix)|"
     r"^bpy/lib/libOpenImageDenoise_device_(hip|sycl)|"
     r"^bpy/4\.5/datafiles/fonts/(?!Inter|DejaVu)"

@@ -20,8 +20,8 @@ from typing import Any
 import bpy
 import numpy as np
 import render as scenes  # benchmarks/render.py
-
 from gpu.ledger import BudgetError, Ledger, Task, measure
+
 from synth.blender import device, passes
 from synth.blender.render import ClipRenderer, person_box
 from synth.config import SceneConfig
