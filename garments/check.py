@@ -14,6 +14,8 @@ Array = np.ndarray
 
 SHORTEST, LONGEST = 0.4, 2.2
 """Edges as multiples of the mean edge: beyond these the soft-body solver is unstable."""
+TINY = 0.05
+"""Least area of a face, as a share of the median; a triangle of a quad may be a fifth of that."""
 STRETCH = 0.25
 """Most that a texture is stretched or squeezed."""
 DEEPEST = 0.001
@@ -90,9 +92,12 @@ def _shape_faults(garment: Garment, edges: Array) -> list[str]:
         faults.append(f"edges of {share.min():.2f} to {share.max():.2f} times the mean, allowed {SHORTEST}-{LONGEST}")
     a, b, c = (garment.vertices[garment.triangles[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)
-    area = 0.5 * np.linalg.norm(normal, axis=1)
-    if area.min() < 0.05 * np.median(area):
-        faults.append(f"{int((area < 0.05 * np.median(area)).sum())} faces have next to no area")
+    half = 0.5 * np.linalg.norm(normal, axis=1)
+    area = half[: len(garment.faces)].copy()
+    area[garment.faces[:, 3] >= 0] += half[len(garment.faces) :]
+    tiny = area < TINY * np.median(area)
+    if tiny.any() or half.min() < 0.2 * TINY * np.median(half):
+        faults.append(f"{max(int(tiny.sum()), 1)} faces have next to no area")
     # Flow of the horizontal field (x, 0, z) out of the surface: twice the room within, whatever the tubes' shape.
     outwards = np.einsum("ni,ni->", normal[:, [0, 2]], ((a + b + c) / 3)[:, [0, 2]])
     if outwards < 0:

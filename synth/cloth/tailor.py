@@ -108,7 +108,7 @@ _MODELS = {
     "longsleeve": _top(Cut(edge=0.0218, ease=0.016, sleeve=1.9), "jersey"),
     "loose_shirt": _top(Cut(edge=0.0228, ease=0.030, taper=0.0, sleeve=1.85, hem=0.2), "cotton"),
     "tank_top": _top(Cut(edge=0.0172, ease=0.012, sleeve=0.0), "jersey", collar=SCOOP),
-    "sweater": _top(Cut(edge=0.0245, ease=0.034, taper=0.10, sleeve=1.9, hem=0.05), "wool"),
+    "sweater": _top(Cut(edge=0.0219, ease=0.034, taper=0.10, sleeve=1.9, hem=0.05), "wool"),
     "coat": _top(Cut(edge=0.027, ease=0.036, taper=-0.06, sleeve=1.93, hem=0.95), "wool", loose=True),
     "trousers": _bottom(Cut(edge=0.0238, ease=0.010, taper=0.13, hem=1.93)),
     "loose_trousers": _bottom(Cut(edge=0.0238, ease=0.014, taper=-0.01, hem=1.93)),
@@ -119,7 +119,7 @@ _MODELS = {
     "long_skirt": _skirt(Cut(edge=0.0226, ease=0.012, taper=-0.13, hem=1.7)),
     "dress": _dress(Cut(edge=0.0229, ease=0.014, taper=-0.14, sleeve=0.6, hem=0.9)),
     "long_dress": _dress(Cut(edge=0.028, ease=0.014, taper=-0.13, sleeve=1.85, hem=1.6)),
-    "sundress": _dress(Cut(edge=0.025, ease=0.012, taper=-0.16, sleeve=0.0, hem=0.8), collar=SCOOP),
+    "sundress": _dress(Cut(edge=0.0228, ease=0.012, taper=-0.16, sleeve=0.0, hem=0.8), collar=SCOOP),
 }
 
 CUTS: dict[str, Cut] = {name: model.cut for name, model in _MODELS.items()}
