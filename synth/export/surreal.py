@@ -84,8 +84,8 @@ def _backward(view: View, frames: list[int]) -> list[Float[Array, "H W 2"]]:
     for k, t in enumerate(frames):
         flow = np.zeros((layout.height * layout.width, 2), dtype=np.float32)
         if k:
-            before = frames[k - 1]
-            drawn = draw(scene, view.T_camera_world, view.K, t, layout.width, layout.height, other=before)
+            now, before = (scene.in_camera(view.T_camera_world, frame) for frame in (t, frames[k - 1]))
+            drawn = draw(scene, now, before, view.K, layout.width, layout.height)
             flow[drawn.pixel] = drawn.flow * [1.0, -1.0]
         flows.append(flow.reshape(layout.height, layout.width, 2))
     return flows

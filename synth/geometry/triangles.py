@@ -13,6 +13,7 @@ __all__ = [
     "closest_on_triangles",
     "fragments",
     "rasterize",
+    "taken",
     "vertex_normals",
 ]
 
@@ -255,49 +256,58 @@ def fragments(
     # NaN makes every comparison false, so a triangle with a corner behind the camera is dropped by the tests below.
     inverse = np.where(usable, 1.0, np.nan) / np.where(usable, z, 1.0)
     x, y = np.ascontiguousarray((vertices_camera @ K.T[:, :2] * inverse[:, None]).T)
-    a, b, c = np.ascontiguousarray(faces.T)
-    ids, area = _turned_to_camera(x, y, (a, b, c), closed)
-    xs, ys = ([column[corner[ids]] for corner in (a, b, c)] for column in (x, y))
+    corners = np.ascontiguousarray(faces.T)
+    ids, area, xs, ys = _turned_to_camera(x, y, corners, closed)
     (left, wide), (top, high) = _extent(xs, width), _extent(ys, height)
     some = np.flatnonzero((wide > 0) & (high > 0))
-    xs, ys = ([corner[some] for corner in corners] for corners in (xs, ys))
-    left, wide, top, high, ids = (array[some] for array in (left, wide, top, high, ids))
-    plane = _barycentric_planes(xs, ys, area[some], left, top)
+    xs, ys = ([taken(corner, some) for corner in axis] for axis in (xs, ys))
+    left, wide, top, high, ids, area = (taken(array, some) for array in (left, wide, top, high, ids, area))
+    planes = _barycentric_planes(xs, ys, area, left, top)
     ends = np.cumsum(wide * high)
     hits, start = [], 0
     while start < len(ids):
         budget = _CHUNK + (ends[start - 1] if start else 0)
         stop = max(start + 1, int(np.searchsorted(ends, budget, side="right")))
         part = slice(start, stop)
-        offset, row, column, second, third = _covered([p[part] for p in plane], wide[part], high[part])
+        offset, row, column, second, third = _covered([p[part] for p in planes], wide[part], high[part])
         owner = offset + start
-        hits.append(((top[owner] + row) * width + left[owner] + column, ids[owner], second, third))
+        pixel = (taken(top, owner) + row) * width + taken(left, owner) + column
+        hits.append((pixel, taken(ids, owner), second, third))
         start = stop
     if not hits:
         none = np.zeros(0, dtype=np.int64)
         return Fragments(pixel=none, depth=np.zeros(0), face=none, barycentric=np.zeros((0, 3)))
     pixel, face, second, third = (np.concatenate(parts) for parts in zip(*hits, strict=True))
-    return _nearest(pixel, face, second, third, [inverse[corner] for corner in (a, b, c)], width * height)
+    return _nearest(pixel, face, second, third, inverse, corners, width * height)
+
+
+def taken(values: Array, index: Int[Array, "*N"]) -> Array:
+    """`values[index]` along the first axis, several times as fast; whether the indices are within is not checked."""
+    return values.take(index, axis=0, mode="clip")
 
 
 def _turned_to_camera(
-    x: Float[Array, " V"], y: Float[Array, " V"], corners: tuple[Array, Array, Array], closed: Bool[Array, " F"] | None
-) -> tuple[Int[Array, " N"], Float[Array, " N"]]:
-    """Triangles that may be seen, with twice their signed area in the picture [px^2]; y is down: fronts are below 0."""
-    a, b, c = corners
-    ax, ay = x[a], y[a]
-    area = (x[b] - ax) * (y[c] - ay) - (y[b] - ay) * (x[c] - ax)
-    shown = area < -_FLAT
-    shown |= area > _FLAT if closed is None else (area > _FLAT) & ~closed
-    ids = np.flatnonzero(shown)
-    return ids, area[ids]
+    x: Float[Array, " V"], y: Float[Array, " V"], corners: Int[Array, "3 F"], closed: Bool[Array, " F"] | None
+) -> tuple[Int[Array, " N"], Float[Array, " N"], list[Float[Array, " N"]], list[Float[Array, " N"]]]:
+    """Triangles that may be seen: number, twice their signed area in the picture [px^2], corners' x and y [px].
+
+    y is down, so fronts have an area below 0.
+    """
+    ax, bx, cx = (taken(x, corner) for corner in corners)
+    ay, by, cy = (taken(y, corner) for corner in corners)
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    back = area > _FLAT
+    ids = np.flatnonzero((area < -_FLAT) | (back if closed is None else back & ~closed))
+    xs, ys = ([taken(column, ids) for column in axis] for axis in ((ax, bx, cx), (ay, by, cy)))
+    return ids, taken(area, ids), xs, ys
 
 
 def _extent(corners: list[Float[Array, " N"]], size: int) -> tuple[Int[Array, " N"], Int[Array, " N"]]:
     """First pixel whose centre lies in the triangles' range along one axis, and number of them (below 1: none)."""
     a, b, c = corners
-    first = np.ceil(np.minimum(np.minimum(a, b), c) - (0.5 + _SLACK)).clip(0, size)
-    last = np.floor(np.maximum(np.maximum(a, b), c) - (0.5 - _SLACK)).clip(-1, size - 1)
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    first = np.minimum(np.maximum(np.ceil(low - (0.5 + _SLACK)), 0), size)
+    last = np.minimum(np.maximum(np.floor(high - (0.5 - _SLACK)), -1), size - 1)
     return first.astype(np.int64), (last - first).astype(np.int64) + 1
 
 
@@ -318,18 +328,20 @@ def _barycentric_planes(
 
 
 def _covered(
-    plane: list[Float[Array, " F"]], wide: Int[Array, " F"], high: Int[Array, " F"]
+    planes: list[Float[Array, " F"]], wide: Int[Array, " F"], high: Int[Array, " F"]
 ) -> tuple[Int[Array, " N"], Int[Array, " N"], Int[Array, " N"], Float[Array, " N"], Float[Array, " N"]]:
     """Pixels whose centres the triangles cover: triangle, row and column in its box, second and third weight."""
     count = wide * high
     owner = np.repeat(np.arange(len(count)), count)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    row = within // wide[owner]
-    column = within - row * wide[owner]
-    second, third = (p[owner] + column * dx[owner] + row * dy[owner] for p, dx, dy in (plane[:3], plane[3:]))
+    row = within // taken(wide, owner)
+    column = within - row * taken(wide, owner)
+    second, third = (
+        taken(p, owner) + column * taken(dx, owner) + row * taken(dy, owner) for p, dx, dy in (planes[:3], planes[3:])
+    )
     # A shared edge belongs to both neighbours, so that rounding opens no gap between them.
     inside = np.flatnonzero((second >= -_SLACK) & (third >= -_SLACK) & (second + third <= 1 + _SLACK))
-    return owner[inside], row[inside], column[inside], second[inside], third[inside]
+    return taken(owner, inside), taken(row, inside), taken(column, inside), taken(second, inside), taken(third, inside)
 
 
 def _nearest(
@@ -337,21 +349,24 @@ def _nearest(
     face: Int[Array, " N"],
     second: Float[Array, " N"],
     third: Float[Array, " N"],
-    inverse_z: list[Float[Array, " F"]],
+    inverse_z: Float[Array, " V"],
+    corners: Int[Array, "3 F"],
     pixels: int,
 ) -> Fragments:
     """Keep the hit closest to the camera in each pixel; of equal ones, that of the lowest face (they come sorted)."""
     second, third = np.maximum(second, 0.0), np.maximum(third, 0.0)
     first = np.maximum(1 - second - third, 0.0)
-    shares = [share * z[face] for share, z in zip((first, second, third), inverse_z, strict=True)]
+    shares = [
+        w * taken(inverse_z, taken(corner, face)) for w, corner in zip((first, second, third), corners, strict=True)
+    ]
     nearness = sum(shares[1:], shares[0])
     nearest = np.zeros(pixels)
     np.maximum.at(nearest, pixel, nearness)
-    winners = np.flatnonzero(nearness == nearest[pixel])[::-1]
+    winners = np.flatnonzero(nearness == taken(nearest, pixel))[::-1]
     best = np.full(pixels, -1, dtype=np.int64)
-    best[pixel[winners]] = winners  # NumPy assigns in order, so the last of several writes to one pixel stays
+    best[taken(pixel, winners)] = winners  # NumPy assigns in order, so the last of several writes to one pixel stays
     shown = np.flatnonzero(best >= 0)
-    hit = best[shown]
-    depth = 1.0 / nearness[hit]
-    weights = np.stack([share[hit] for share in shares], axis=1) * depth[:, None]
-    return Fragments(pixel=shown, depth=depth, face=face[hit], barycentric=weights)
+    hit = taken(best, shown)
+    depth = 1.0 / taken(nearness, hit)
+    weights = np.stack([taken(share, hit) for share in shares], axis=1) * depth[:, None]
+    return Fragments(pixel=shown, depth=depth, face=taken(face, hit), barycentric=weights)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,10 +105,10 @@ def check_schema(reader: ShardReader, findings: Findings) -> None:
         findings.fault("schema", name, "the schema knows no such name")
 
 
-def check_checksums(reader: ShardReader, findings: Findings) -> None:
-    """Every dataset and the attributes agree with the shard's own table."""
+def check_checksums(reader: ShardReader, known: Mapping[str, str], findings: Findings) -> None:
+    """Every dataset and the attributes agree with the shard's own table; `known`: digests of what was read already."""
     try:
-        for sentence in read.checksum_faults(reader):
+        for sentence in read.checksum_faults(reader, known):
             name, detail = sentence.split(": ", 1)
             findings.fault("checksum", name, detail)
     except SynthError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from synth.geometry.triangles import fragments
+from synth.geometry.triangles import fragments, taken
 from synth.labels.keypoints import project_points, to_camera
 from synth.shards.read import ShardReader
 
@@ -27,6 +27,10 @@ class Scene:
     def closed(self) -> Bool[Array, " F"]:
         """Triangles of the body, whose backs are never seen; a garment's may be."""
         return self.face_garments == 0
+
+    def in_camera(self, pose: Float[Array, "T 4 4"], t: int) -> Float[Array, "V 3"]:
+        """Vertices of frame t in the frame of a camera that moves along `pose` [m]."""
+        return to_camera(self.vertices_world[t], pose[t])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +73,7 @@ def scene_of(reader: ShardReader, body_faces: Int[Array, "F 3"], body_parts: UIn
         count += vertices[-1].shape[1]
     return Scene(
         vertices_world=np.concatenate(vertices, axis=1),
-        faces=np.concatenate(faces),
+        faces=np.asfortranarray(np.concatenate(faces)),  # drawing takes them column by column
         face_parts=np.concatenate(parts),
         face_garments=np.concatenate(garments),
     )
@@ -77,21 +81,26 @@ def scene_of(reader: ShardReader, body_faces: Int[Array, "F 3"], body_parts: UIn
 
 def draw(
     scene: Scene,
-    pose: Float[Array, "T 4 4"],
+    now: Float[Array, "V 3"],
+    then: Float[Array, "V 3"],
     K: Float[Array, "3 3"],
-    t: int,
     width: int,
     height: int,
-    other: int | None = None,
 ) -> Drawn:
-    """Draw frame t; flow is where the surface point of each pixel's centre is in frame `other` (default: the next)."""
-    after = min(t + 1, len(pose) - 1) if other is None else other
-    vertices = to_camera(scene.vertices_world[t], pose[t])
-    seen = fragments(vertices, scene.faces, K, width, height, scene.closed)
-    a, b, c = scene.faces[seen.face].T
-    share = seen.barycentric[:, :, None]
-    then = scene.vertices_world[after]
-    moved = to_camera(then[a] * share[:, 0] + then[b] * share[:, 1] + then[c] * share[:, 2], pose[after])
+    """Draw one frame.
+
+    Args:
+        scene: The meshes.
+        now: Their vertices in the camera's frame of this picture [m], from `Scene.in_camera`.
+        then: The same in another picture: flow is where the surface point of each pixel's centre is there.
+        K: Intrinsics [px].
+        width: [px]
+        height: [px]
+    """
+    seen = fragments(now, scene.faces, K, width, height, scene.closed)
+    corners = [taken(column, seen.face) for column in scene.faces.T]
+    a, b, c = (taken(now, corner) for corner in corners)
+    moved = sum((taken(then, k) * seen.barycentric[:, [i]] for i, k in enumerate(corners)), np.zeros((len(a), 3)))
     mask = np.zeros(height * width, dtype=bool)
     mask[seen.pixel] = True
     row, column = np.divmod(seen.pixel, width)
@@ -100,14 +109,16 @@ def draw(
         pixel=seen.pixel,
         depth=seen.depth,
         flow=project_points(moved, K) - np.stack([column + 0.5, row + 0.5], axis=1),
-        normal=_facing_normals(vertices[a], vertices[b], vertices[c]),
-        part=scene.face_parts[seen.face],
-        garment=scene.face_garments[seen.face],
+        normal=_facing_normals(a, b, c),
+        part=taken(scene.face_parts, seen.face),
+        garment=taken(scene.face_garments, seen.face),
     )
 
 
 def _facing_normals(a: Float[Array, "N 3"], b: Float[Array, "N 3"], c: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
     """Unit normals of triangles, turned to the camera (towards -z along the ray, which for small angles is z < 0)."""
-    normal = np.cross(b - a, c - a)
-    normal /= np.maximum(np.sqrt(np.einsum("ni,ni->n", normal, normal)), 1e-30)[:, None]
-    return np.where(np.einsum("ni,ni->n", normal, a)[:, None] > 0, -normal, normal)
+    (ux, uy, uz), (vx, vy, vz) = (np.ascontiguousarray((corner - a).T) for corner in (b, c))
+    x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    along = x * a[:, 0] + y * a[:, 1] + z * a[:, 2]
+    length = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-30) * np.where(along > 0, -1.0, 1.0)
+    return np.stack([x / length, y / length, z / length], axis=1)

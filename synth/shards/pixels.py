@@ -7,8 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from synth.errors import SynthError
+from synth.geometry.triangles import taken
 from synth.shards import schema
 from synth.shards.checks import LIMITS, MIRROR, Findings
+from synth.shards.checksum import begin
 from synth.shards.drawing import Drawn, Scene, draw, scene_of
 from synth.shards.pictures import check_pictures
 from synth.shards.read import ShardReader
@@ -69,16 +71,22 @@ def check_pixels(
     joints_world: Float[Array, "T 24 3"],
     sound: Bool[Array, " views"],
     findings: Findings,
-) -> None:
-    """Compare label maps and pictures with the stored meshes, in every view whose camera is sound."""
+) -> dict[str, str]:
+    """Compare label maps and pictures with the stored meshes, in every view whose camera is sound.
+
+    Returns:
+        Digests of the maps that were read whole, by dataset: so they are read only once.
+    """
     scene = scene_of(reader, body.faces, body.face_parts)
     tallies: dict[int, Tally] = {}
     seen: dict[int, SeenCheck] = {}
+    digests: dict[str, str] = {}
     for view in np.flatnonzero(sound).tolist():
-        skin = scene.vertices_world[:, : reader.layout.vertices]
-        check = SeenCheck(reader, body, view, skin, joints_world)
+        check = SeenCheck(reader, body, view, joints_world)
         try:
-            tallies[view], seen[view] = _tally(reader, scene, view, check), check
+            tallies[view], its_digests = _tally(reader, scene, view, check)
+            seen[view] = check
+            digests |= its_digests
         except SynthError as error:
             findings.fault("unreadable", f"views/{view}", error.problem)
     for view, tally in tallies.items():
@@ -88,47 +96,79 @@ def check_pixels(
         if good:
             seen[view].judge(findings)
     check_pictures(reader, {view: tally.stored for view, tally in tallies.items()}, findings)
+    return digests
 
 
-def _tally(reader: ShardReader, scene: Scene, view: int, check: SeenCheck) -> Tally:
-    layout, tally = reader.layout, Tally()
+def _tally(reader: ShardReader, scene: Scene, view: int, check: SeenCheck) -> tuple[Tally, dict[str, str]]:
+    layout, tally, maps_of = reader.layout, Tally(), Maps(reader, view)
     pose, K = reader.clip(f"views/{view}/T_camera_world"), reader.clip(f"views/{view}/K")
     inverse_K = np.linalg.inv(K)
+    then = scene.in_camera(pose, 0)
     for t in range(layout.frames):
-        drawn = draw(scene, pose, K, t, layout.width, layout.height)
-        maps = _stored(reader, view, t)
+        now, then = then, scene.in_camera(pose, min(t + 1, layout.frames - 1))
+        drawn = draw(scene, now, then, K, layout.width, layout.height)
+        maps = maps_of.frame(t)
         mask = maps["depth"] > 0
         tally.wanted.append(drawn.mask)
         tally.stored.append(mask)
-        both = mask.ravel()[drawn.pixel]
-        where = drawn.pixel[both]
+        both = np.flatnonzero(taken(mask.ravel(), drawn.pixel))
+        where = taken(drawn.pixel, both)
         row, column = np.divmod(where, layout.width)
         ray = np.stack([column + 0.5, row + 0.5, np.ones(len(where))], axis=1) @ inverse_K.T
-        _add_depth(tally, _at(maps, "depth", where), drawn.depth[both], np.sqrt(np.einsum("ni,ni->n", ray, ray)))
-        _add_normal(tally, _at(maps, "normal", where), drawn.normal[both], pose[t, :3, :3])
-        garment = maps["garments"].ravel()[where]
+        _add_depth(tally, _at(maps, "depth", where), taken(drawn.depth, both), np.sqrt(np.einsum("ni,ni->n", ray, ray)))
+        _add_normal(tally, _at(maps, "normal", where), taken(drawn.normal, both), pose[t, :3, :3])
+        garment, drawn_garment = taken(maps["garments"].ravel(), where), taken(drawn.garment, both)
         union = np.count_nonzero(drawn.mask | mask)
-        tally.garment_counts.append((np.count_nonzero(garment == drawn.garment[both]), union))
+        tally.garment_counts.append((np.count_nonzero(garment == drawn_garment), union))
         _add_parts(tally, maps["parts"].ravel(), maps["garments"].ravel(), drawn)
         if t + 1 < layout.frames:
-            skin = (garment == 0) & (drawn.garment[both] == 0)
-            _add_flow(tally, _at(maps, "flow", where[skin]), drawn.flow[both][skin])
-        check.frame(t, maps["depth"], schema.VIEW["depth"].scale, maps["garments"], mask)
-    return tally
+            skin = np.flatnonzero((garment == 0) & (drawn_garment == 0))
+            _add_flow(tally, _at(maps, "flow", taken(where, skin)), taken(drawn.flow, taken(both, skin)))
+        check.frame(t, now[: layout.vertices], maps["depth"], schema.VIEW["depth"].scale, maps["garments"], mask)
+    return tally, maps_of.digests()
 
 
-def _stored(reader: ShardReader, view: int, t: int) -> dict[str, Array]:
-    """The label maps of one picture as they are stored: only some of their pixels are needed in physical units."""
-    try:
-        return {name: reader.dataset(f"views/{view}/{name}")[t] for name in _MAPS}
-    except (OSError, RuntimeError, ValueError) as error:
-        raise SynthError(f"{reader.path}: frame {t} of view {view} cannot be read ({error})") from error
+class Maps:
+    """The label maps of one view as they are stored (only some of their pixels are needed in physical units).
+
+    Args:
+        reader: The shard.
+        view: Number of the view.
+    """
+
+    def __init__(self, reader: ShardReader, view: int) -> None:
+        self._reader, self._view = reader, view
+        self._datasets = {name: reader.dataset(f"views/{view}/{name}") for name in _MAPS}
+        self._digests = {
+            name: begin(f"views/{view}/{name}", dataset.dtype, dataset.shape)
+            for name, dataset in self._datasets.items()
+        }
+
+    def frame(self, t: int) -> dict[str, Array]:
+        """The maps of a frame; to be asked for one after another.
+
+        Raises:
+            SynthError: it cannot be read.
+        """
+        maps = {}
+        for name, dataset in self._datasets.items():
+            try:
+                maps[name] = dataset[t]
+            except (OSError, RuntimeError, ValueError) as error:
+                problem = f"{self._reader.path}: frame {t} of view {self._view} cannot be read ({error})"
+                raise SynthError(problem) from error
+            self._digests[name].update(maps[name].data)
+        return maps
+
+    def digests(self) -> dict[str, str]:
+        """Digest of each dataset, once every frame has been asked for."""
+        return {f"views/{self._view}/{name}": digest.hexdigest() for name, digest in self._digests.items()}
 
 
 def _at(maps: dict[str, Array], name: str, pixel: Int[Array, " N"]) -> Array:
     """Some pixels of a map in physical units, float64."""
     flat = maps[name].reshape(-1, *maps[name].shape[2:])
-    return flat[pixel] * schema.VIEW[name].scale
+    return taken(flat, pixel) * schema.VIEW[name].scale
 
 
 def _add_depth(tally: Tally, stored: Float[Array, " N"], wanted: Float[Array, " N"], ray: Float[Array, " N"]) -> None:
@@ -166,8 +206,8 @@ def _add_normal(
 
 def _add_parts(tally: Tally, stored: Array, garments: Array, drawn: Drawn) -> None:
     """Count agreeing parts on bare skin: where neither the stored nor the drawn garments map shows cloth."""
-    keep = (garments[drawn.pixel] == 0) & (drawn.garment == 0)
-    wanted, there = drawn.part[keep], stored[drawn.pixel[keep]]
+    keep = np.flatnonzero((taken(garments, drawn.pixel) == 0) & (drawn.garment == 0))
+    wanted, there = taken(drawn.part, keep), taken(stored, taken(drawn.pixel, keep))
     extra = np.count_nonzero((stored > 0) & (garments == 0) & ~drawn.mask.ravel())
     tally.part_counts["all"].append(len(wanted) + extra)
     tally.part_counts[""].append(np.count_nonzero(there == wanted))
@@ -217,10 +257,11 @@ def _why_other_masks(reader: ShardReader, scene: Scene, view: int, tallies: dict
             score = float(np.mean([_overlap(tally.stored[a], tally.wanted[b]) for a, b in pairs]))
             scores["frames-out-of-step"] = max(score, scores.get("frames-out-of-step", 0.0))
     scores["mirrored-picture"] = float(np.mean([_overlap(tally.stored[t][:, ::-1], tally.wanted[t]) for t in some]))
-    pose, K = reader.clip(f"views/{view}/T_camera_world"), reader.clip(f"views/{view}/K")
+    now = scene.in_camera(reader.clip(f"views/{view}/T_camera_world"), some[0])
+    K = reader.clip(f"views/{view}/K")
     for dx, dy in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5), (0.5, 0.5), (-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5)):
         moved = K + np.array([[0, 0, dx], [0, 0, dy], [0, 0, 0]])
-        score = _overlap(tally.stored[some[0]], draw(scene, pose, moved, some[0], layout.width, layout.height).mask)
+        score = _overlap(tally.stored[some[0]], draw(scene, now, now, moved, layout.width, layout.height).mask)
         scores["half-pixel-shift"] = max(score, scores.get("half-pixel-shift", 0.0))
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] > scores["silhouette"] + 0.3 * (1 - scores["silhouette"]) else "silhouette"

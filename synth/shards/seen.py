@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
 
+from synth.geometry.triangles import taken
 from synth.labels.keypoints import project_points, to_camera
 from synth.labels.visibility import Visibility, flesh_depth
 from synth.shards.checks import LIMITS, MIRROR, Findings
@@ -24,7 +25,6 @@ class SeenCheck:
         reader: The shard.
         body: Its body model.
         view: Number of the view.
-        vertices_world: The body's vertices in every frame [m].
         joints_world: SMPL's joints in every frame [m].
     """
 
@@ -33,10 +33,9 @@ class SeenCheck:
         reader: ShardReader,
         body: BodyModel,
         view: int,
-        vertices_world: Float[Array, "T V 3"],
         joints_world: Float[Array, "T 24 3"],
     ) -> None:
-        self._view, self._vertices, self._joints = view, vertices_world, joints_world
+        self._view, self._joints = view, joints_world
         self._corners = np.ascontiguousarray(body.faces.T)
         self._face_parts = body.face_parts
         self._related = _related(body.parents)
@@ -48,10 +47,24 @@ class SeenCheck:
         self._box_error = np.zeros(len(self._stored))
 
     def frame(
-        self, t: int, depth: UInt16[Array, "H W"], scale: float, garments: UInt8[Array, "H W"], mask: Bool[Array, "H W"]
+        self,
+        t: int,
+        vertices: Float[Array, "V 3"],
+        depth: UInt16[Array, "H W"],
+        scale: float,
+        garments: UInt8[Array, "H W"],
+        mask: Bool[Array, "H W"],
     ) -> None:
-        """Look at one frame: its stored depth (times `scale`: metres), garments map and mask."""
-        vertices = to_camera(self._vertices[t], self._pose[t])
+        """Look at one frame.
+
+        Args:
+            t: Its number.
+            vertices: The body's vertices in the camera's frame [m].
+            depth: As stored.
+            scale: Metres of one step of the depth.
+            garments: As stored.
+            mask: The person.
+        """
         joints = to_camera(self._joints[t], self._pose[t])
         self._wanted[t] = self._visibility(vertices, joints, depth, scale, garments)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -69,7 +82,7 @@ class SeenCheck:
         inside = (joints[:, 2] > 0) & (pixel >= 0).all(axis=1) & (pixel < [width, height]).all(axis=1)
         wanted = np.full(24, Visibility.OUTSIDE, dtype=np.uint8)
         chosen = np.flatnonzero(inside)
-        z, part = self._first_surface(vertices, points[chosen])
+        z, part = self._first_surface(vertices, points[chosen], height)
         free = part == 0
         own = free | (self._related[chosen, part] & (z > joints[chosen, 2] - self._flesh[chosen]))
         column, row = pixel[chosen].T
@@ -80,24 +93,23 @@ class SeenCheck:
         return wanted
 
     def _first_surface(
-        self, vertices: Float[Array, "V 3"], points: Float[Array, "N 2"]
+        self, vertices: Float[Array, "V 3"], points: Float[Array, "N 2"], height: int
     ) -> tuple[Float[Array, " N"], Int[Array, " N"]]:
         """Planar depth [m] and part of the first surface along each point's ray; infinite and 0 where there is none."""
         x, y = np.ascontiguousarray(project_points(vertices, self._K).T)
-        a, b, c = self._corners
-        ax, ay, bx, by, cx, cy = x[a], y[a], x[b], y[b], x[c], y[c]
+        ax, bx, cx = (taken(x, corner) for corner in self._corners)
+        ay, by, cy = (taken(y, corner) for corner in self._corners)
         # Only fronts: the first surface along a ray that comes from outside a closed body. NaN compares false.
         fronts = np.flatnonzero((bx - ax) * (cy - ay) - (by - ay) * (cx - ax) < 0)
-        ax, ay, bx, by, cx, cy = (column[fronts] for column in (ax, ay, bx, by, cx, cy))
-        low, high = np.minimum(np.minimum(ay, by), cy), np.maximum(np.maximum(ay, by), cy)
-        joint, face = np.nonzero((low <= points[:, 1:]) & (high >= points[:, 1:]))
-        ax, ay, bx, by, cx, cy = (column[face] for column in (ax, ay, bx, by, cx, cy))
-        px, py = points[joint].T
+        joint, face = _in_rows(points[:, 1], [taken(corner, fronts) for corner in (ay, by, cy)], height)
+        face = taken(fronts, face)
+        ax, ay, bx, by, cx, cy = (taken(column, face) for column in (ax, ay, bx, by, cx, cy))
+        px, py = taken(points, joint).T
         corners = ((ax - px, ay - py), (bx - px, by - py), (cx - px, cy - py))
         cross = [corners[i][0] * corners[j][1] - corners[i][1] * corners[j][0] for i, j in ((1, 2), (2, 0), (0, 1))]
         total = cross[0] + cross[1] + cross[2]
         hit = np.flatnonzero((cross[0] <= 0) & (cross[1] <= 0) & (cross[2] <= 0) & (total < 0))
-        joint, face = joint[hit], fronts[face[hit]]
+        joint, face = joint[hit], face[hit]
         z = vertices[:, 2]
         inverse = sum((cross[i][hit] / z[self._corners[i][face]] for i in range(3)), np.zeros(len(hit)))
         depth, part = np.full(len(points), np.inf), np.zeros(len(points), dtype=np.int64)
@@ -128,6 +140,29 @@ class SeenCheck:
             if len(a) > 1 and (a != b).mean() < 0.2 * wrong.mean():
                 return "frames-out-of-step"
         return "visibility"
+
+
+def _in_rows(
+    rows: Float[Array, " N"], corners: list[Float[Array, " F"]], height: int
+) -> tuple[Int[Array, " M"], Int[Array, " M"]]:
+    """Pairs of a point and a triangle that reaches the point's row of pixels; among them all that cover the point.
+
+    Args:
+        rows: The points' y, inside the picture [px].
+        corners: The triangles' y, of each corner [px].
+        height: Of the picture [px].
+    """
+    a, b, c = corners
+    order = np.argsort(rows)
+    before = np.searchsorted(np.floor(rows[order]), np.arange(height + 2))  # points above each row of pixels
+    low = np.clip(np.floor(np.minimum(np.minimum(a, b), c)), 0, height).astype(np.int64)
+    high = np.clip(np.floor(np.maximum(np.maximum(a, b), c)), -1, height).astype(np.int64)
+    first = taken(before, low)
+    count = taken(before, high + 1) - first
+    some = np.flatnonzero(count > 0)
+    first, count = taken(first, some), taken(count, some)
+    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return order[np.repeat(first, count) + step], np.repeat(some, count)
 
 
 def _related(parents: Int[Array, " 24"]) -> Bool[Array, "24 25"]:

@@ -111,9 +111,10 @@ def verify_shard(path: Path, bodies: tuple[Path, ...] = ()) -> ShardReport:
             return ShardReport(file=path.name, images=0, measures={}, faults=(fault,))
         findings = checks.Findings(file=path.name)
         checks.check_schema(reader, findings)
-        if not findings.faults:
-            checks.check_checksums(reader, findings)
+        readable = not findings.faults
+        if readable:
             checks.check_finite(reader, findings)
+        digests: dict[str, str] = {}
         if not {"schema", "not-finite", "unreadable"} & {fault.name for fault in findings.faults}:
             body = _body_of(reader, bodies)
             checks.check_spec(reader, findings)
@@ -122,7 +123,9 @@ def verify_shard(path: Path, bodies: tuple[Path, ...] = ()) -> ShardReport:
             checks.check_body(reader, body, again, findings)
             sound &= checks.check_joints(reader, body, again, findings)
             checks.check_quality(reader, findings)
-            pixels.check_pixels(reader, body, again.joints, sound, findings)
+            digests = pixels.check_pixels(reader, body, again.joints, sound, findings)
+        if readable:
+            checks.check_checksums(reader, digests, findings)
         images = layout.frames * layout.views
         return ShardReport(file=path.name, images=images, measures=findings.measures, faults=tuple(findings.faults))
 
