@@ -1,1 +1,1 @@
-"""Parts of `benchmarks/gpu.py` (not called gpu: Blender has a module of that name) and what gets the project to a GPU."""
+"""Parts of `benchmarks/gpu.py` (not called gpu: Blender has a module of that name), and of what goes to a GPU."""

@@ -20,8 +20,8 @@ from typing import Any
 import bpy
 import numpy as np
 import render as scenes  # benchmarks/render.py
-from gpu.ledger import BudgetError, Ledger, Task, measure
 
+from ongpu.ledger import BudgetError, Ledger, Task, measure
 from synth.blender import device, passes
 from synth.blender.render import ClipRenderer, person_box
 from synth.config import SceneConfig
@@ -153,7 +153,7 @@ def compile_stage(task: Task, ledger: Ledger) -> None:
                     f.stat().st_size for folder in caches if folder.is_dir() for f in folder.rglob("*") if f.is_file()
                 )
                 started = time.perf_counter()
-                code = f"import gpu.frames as f; f.say_first({name!r})"
+                code = f"import ongpu.frames as f; f.say_first({name!r})"
                 done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=task.left())
                 wall = time.perf_counter() - started
                 lines = [line for line in done.stdout.splitlines() if line.startswith("{")]

@@ -15,9 +15,9 @@ from typing import Any
 
 import step as steps  # benchmarks/step.py
 import torch
-from gpu.ledger import Ledger, Task, measure
 from torch.utils.flop_counter import FlopCounterMode
 
+from ongpu.ledger import Ledger, Task, measure
 from train.augment import Augmentation
 from train.batch import Batch, TemporalModel
 from train.body import BodyLayer

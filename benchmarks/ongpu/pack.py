@@ -1,12 +1,12 @@
 """Pack what rendering needs for a machine without network: this Python 3.11, Blender's module, NumPy and the like.
 
-    python benchmarks/gpu/pack.py OUT [--piece-mib 46] [--arch sm_86]
+    python benchmarks/ongpu/pack.py OUT [--piece-mib 46] [--arch sm_86]
 
 Makes OUT/part-00/piece.00, OUT/part-01/piece.01, ... for machines that take only so much at a time. There, with the
 project's tree beside them:
 
-    bash benchmarks/gpu/unpack.sh add OUT/part-00      # one after the other, in any number of calls
-    bash benchmarks/gpu/unpack.sh finish               # once; then /opt/raiment/run python -m synth ... works
+    bash benchmarks/ongpu/unpack.sh add OUT/part-00      # one after the other, in any number of calls
+    bash benchmarks/ongpu/unpack.sh finish               # once; then /opt/raiment/run python -m synth ... works
 
 What is packed is what is installed here, so the versions are those that the tests passed with. PyTorch is not packed:
 it is larger than all the rest, and machines with a GPU have it. Of Blender all is left out that headless rendering on

@@ -4,12 +4,12 @@ import importlib
 import os
 import sys
 
-from gpu.ledger import BudgetError, Ledger, Task
+from ongpu.ledger import BudgetError, Ledger, Task
 
 MODULES = {
-    **dict.fromkeys(("devices", "compile", "render", "split", "labels"), "gpu.frames"),
-    **dict.fromkeys(("processes", "cloth"), "gpu.together"),
-    **dict.fromkeys(("ceilings", "train", "loader", "raster"), "gpu.networks"),
+    **dict.fromkeys(("devices", "compile", "render", "split", "labels"), "ongpu.frames"),
+    **dict.fromkeys(("processes", "cloth"), "ongpu.together"),
+    **dict.fromkeys(("ceilings", "train", "loader", "raster"), "ongpu.networks"),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpu.ledger import BudgetError, Ledger, Task, measure
+from ongpu.ledger import BudgetError, Ledger, Task, measure
 
 MILLIONS = 3_000_000
 """Frames of a data set as large as MVIPER's."""
@@ -63,7 +63,7 @@ def crew(orders: Sequence[dict[str, Any]], seconds: float, patience: float) -> d
     """
     before = memory_used()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "gpu.worker"]
+    command = [sys.executable, "-m", "ongpu.worker"]
     started = time.time()
     with tempfile.TemporaryFile("w+") as errors:
         processes = [

@@ -23,7 +23,7 @@ def peak_mb() -> float:
 
 def painter(order: dict[str, Any]) -> Callable[[Working], dict[str, Any]]:
     """Renders images of the benchmark's clip; the first frame's are made before it is ready."""
-    from gpu import frames
+    from ongpu import frames
 
     renderer = frames.make_renderer(
         order["device"],
