@@ -156,6 +156,9 @@ class State:
     """Optimiser steps done."""
     body: Any
     """`train.body.BodyLayer` on the batch's device."""
+    motions: Float[Tensor, "M T 24 3 3"] | None = None
+    """Rotations of recorded motions that a discriminator takes for real; their roots are not the camera's. None: the
+    labels of the batch."""
 
 
 class TemporalModel(nn.Module, ABC):
@@ -181,6 +184,8 @@ class TemporalModel(nn.Module, ABC):
     """Frames that one output depends on; None: the whole window."""
     adversary: nn.Module | None
     """Discriminator with an optimiser of its own; None when unused."""
+    roots_matter: ClassVar[bool] = False
+    """Whether the discriminator sees root rotations, which recorded motions do not have in the camera's frame."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()

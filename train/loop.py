@@ -24,6 +24,8 @@ from train.body import BodyLayer
 from train.clips import Clips, stack
 from train.journal import Journal, Meter, timed
 from train.processes import Processes
+from train.real.adversary import motion_batch
+from train.real.motions import MotionStream
 from train.sampling import BatchOrder, TupleConcat
 from train.schedule import Plateau, rate_factor
 from train.settings import AMP, Progress, Settings
@@ -84,6 +86,7 @@ class Loop:
         processes: This process among those of the run.
         validation: Folders of clips to validate on, with windows of one frame; they are never trained on.
         tensorboard: Also write events for TensorBoard.
+        motions: Recorded motions for the discriminator; without, it learns from the labels.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Loop:
         processes: Processes | None = None,
         validation: Sequence[Clips] = (),
         tensorboard: bool = False,
+        motions: MotionStream | None = None,
     ) -> None:
         self.device, self.processes = torch.device(device), processes or Processes()
         self.model, self.body = model.to(self.device), body.to(self.device)
@@ -107,6 +111,7 @@ class Loop:
             self.processes.share(list(model.state_dict().values()))
         self.sources, self.settings, self.out, self.weights = sources, settings, out, weights
         self.about, self.validation = about or {}, validation
+        self.motions = motions
         self.journal = Journal(out, self.processes.first, tensorboard)
         self.showcase = Showcase(sources, validation, model.window)
         self.plateau = Plateau(factor=settings.plateau_factor, patience=settings.patience)
@@ -270,7 +275,10 @@ class Loop:
             group["lr"] = rate * factor
         with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
             output = self.model(batch)
-        state = State(step=self.step, body=self.body)
+        motions = None
+        if self.motions is not None:
+            motions = motion_batch(self.motions, self.step, len(batch)).to(self.device)
+        state = State(step=self.step, body=self.body, motions=motions)
         _frozen(self.model.adversary, True)
         terms = self.model.loss(output, batch, state)
         values = {name: value.detach() for name, value in terms.items()}

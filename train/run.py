@@ -30,6 +30,7 @@ from train.presets import CROP, model_options, settings_options
 from train.processes import Processes
 from train.real import open_source
 from train.real.clips import RealClips
+from train.real.motions import MotionStream, MotionWindows
 from train.rotations import mean_rotation, upright
 from train.settings import Progress, Settings
 from train.store import FeatureStore
@@ -52,6 +53,8 @@ class Run:
     """Real data sets trained on beside the shards: name (as in `train.real.SOURCES`) and path."""
     bodies: Path | None = None
     """Folder of licensed SMPL models: gives EMDB's and Human3.6M's translations (docs/real-data.md)."""
+    motions: Path | None = None
+    """Folder of AMASS motions that the discriminator takes for real; None: the labels."""
     flow: Mapping[str, Path] = field(default_factory=dict)
     """Folders of optical flow of the real data sets, by name (`train flow`)."""
     preset: str = "paper"
@@ -223,6 +226,7 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
         "data": [str(folder) for folder in run.data],
         "real": [f"{name}={path}" for name, path in run.real],
         "bodies": None if run.bodies is None else str(run.bodies),
+        "motions": None if run.motions is None else str(run.motions),
         "features": [None if store is None else str(store) for store in stores],
         "encoder_weights": None if sources[0].store is None else sources[0].store.about.get("weights"),
         "clips": clips_digest(sources),
@@ -242,6 +246,7 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
         processes=processes,
         validation=open_validation(run, model, size, stores),
         tensorboard=run.tensorboard,
+        motions=open_motions(run, model, sources[0], settings.seed, processes) if run.motions else None,
     )
     if resume:
         loop.resume()
@@ -254,6 +259,25 @@ def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | 
     processes.wait()
     processes.leave()
     return loop.path
+
+
+def open_motions(
+    run: Run, model: TemporalModel, clips: Clips | RealClips, seed: int, processes: Processes
+) -> MotionStream:
+    """Motions for the discriminator, as long as a window and at the rate of the first clips.
+
+    Raises:
+        SynthError: the model cannot use them, or there are none.
+    """
+    if model.adversary is None:
+        raise SynthError(f"--motions: {model.name} has no discriminator as it is set", "Leave the option out")
+    if model.roots_matter:
+        problem = f"--motions: {model.name}'s discriminator sees roots in the camera's frame, which motions do not tell"
+        raise SynthError(problem, "Leave the option out: it learns from the labels")
+    fps = float(clips.plain_labels(0)["fps"])
+    windows = MotionWindows(run.motions or Path(), model.window, fps)
+    log.info("%s: %.1f hours of motion, %d windows at %g Hz", run.motions, windows.hours, len(windows), fps)
+    return MotionStream(windows, seed, part=processes.rank, parts=processes.count)
 
 
 def clips_digest(sources: Sequence[Clips]) -> str:

@@ -100,12 +100,14 @@ def model_and_batch(name: str, batch: Batch) -> tuple[TemporalModel, Batch]:
     return model, batch
 
 
-def taught(model: TemporalModel, batch: Batch, body: BodyLayer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def taught(
+    model: TemporalModel, batch: Batch, body: BodyLayer, motions: Tensor | None = None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses and gradients of a step, the discriminator's too."""
     model.zero_grad()
     torch.manual_seed(1)
     output = model(batch)
-    state = State(step=0, body=body)
+    state = State(step=0, body=body, motions=motions)
     terms = model.loss(output, batch, state)
     terms["total"].backward()
     if model.adversary is not None:

@@ -1,15 +1,18 @@
 import os
 import pickle
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import real_formats as formats
+import torch
 
 from synth.errors import SynthError
 from synth.geometry.rotations import rotvec_to_rotmat
-from train.real.motions import MotionWindows
+from train.real.motions import MotionStream, MotionWindows
 
 
 def save_motion(path: Path, frames: int, fps: float, speed: float = 1.0) -> Path:
@@ -62,6 +65,78 @@ def test_a_stream_gives_every_window_once_in_an_order_of_its_seed(tmp_path: Path
     assert sorted(parts) == wanted
     neighbours = sum(a == b for (a, _), (b, _) in pairwise(first))
     assert neighbours < 0.7 * len(first)  # in the files' own order it is nearly all
+
+
+def test_a_stream_may_be_taken_up_at_any_place(tmp_path: Path) -> None:
+    # catches an order that depends on what was read before: a resumed run would see other motions
+    for number in range(5):
+        save_motion(tmp_path / f"{number}.npz", 150 + 90 * number, 60.0)
+    windows = MotionWindows(tmp_path, length=8, fps=30.0)
+    stream = MotionStream(windows, seed=3, buffer=16)
+    order = [(stream[i].name, stream[i].start) for i in range(2 * stream.round)]
+    assert stream.round == len(windows)
+    assert sorted(order[: stream.round]) == sorted(order[stream.round :])
+    assert order[: stream.round] != order[stream.round :]
+    again = pickle.loads(pickle.dumps(stream))
+    for place in (stream.round + 7, 3, 2 * stream.round - 1):
+        assert (again[place].name, again[place].start) == order[place]
+        assert np.array_equal(again[place].poses, stream[place].poses)
+    blocks = [len({name for name, _ in order[i : i + 16]}) for i in range(0, stream.round - 16, 16)]
+    assert np.mean(blocks) > 1.5  # of several motions at a time
+    with pytest.raises(SynthError, match="too few motions for 9"):
+        MotionStream(windows, part=8, parts=9)
+    with pytest.raises(IndexError):
+        stream[-1]
+
+
+def test_a_discriminator_learns_from_the_motions_that_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # catches motions that are read and not used: labels are all masked here, so without them it would learn nothing
+    from click.testing import CliRunner
+    from test_masked_labels import batches, model_and_batch, taught
+
+    from train.body import BodyLayer
+    from train.cli import train
+    from train.real.adversary import motion_batch
+
+    save_motion(tmp_path / "amass" / "a.npz", 200, 60.0)
+    stream = MotionStream(MotionWindows(tmp_path / "amass", length=4, fps=30.0))
+    body = BodyLayer.named("free")
+    batch = batches.small_batch(body, clips=2, frames=4)
+    masked = replace(batch, smpl_valid=torch.zeros_like(batch.smpl_valid))
+    motions = motion_batch(stream, 5, 2)
+    assert torch.equal(motions, motion_batch(stream, 5, 2))
+    assert not torch.equal(motions, motion_batch(stream, 6, 2))
+    assert torch.allclose(
+        motions[0, :, 0], torch.from_numpy(rotvec_to_rotmat(stream[10].poses[:, 0])).float(), atol=1e-5
+    )
+    model, masked = model_and_batch("vibe", masked)
+    assert model.adversary is not None
+    without, _ = taught(model, masked, body)
+    real, _ = taught(model, masked, body, motions)
+    assert without["discriminator"] == 0
+    assert real["discriminator"] > 0
+    given = []
+    monkeypatch.setattr("train.run.fit", lambda run, **_: given.append(run.motions))
+    done = CliRunner().invoke(train, ["vibe", "--data", "shards", "--motions", str(tmp_path / "amass")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert given == [tmp_path / "amass"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("mviper", "no discriminator"), ("spsnet", "roots in the camera")])
+def test_models_that_cannot_use_motions_say_so(name: str, said: str, tmp_path: Path) -> None:
+    from train.models import build
+    from train.presets import model_options
+    from train.processes import Processes
+    from train.real import open_source
+    from train.real.clips import RealClips
+    from train.run import Run, open_motions
+
+    clips = RealClips(open_source("coco", formats.write_coco(tmp_path / "coco")), 4, frozenset({"images"}))
+    run = Run(model=name, data=(tmp_path,), out=tmp_path / "out", motions=tmp_path)
+    with pytest.raises(SynthError, match=said):
+        open_motions(run, build(name, model_options("smoke", name)), clips, 0, Processes())
 
 
 def test_memory_stays_flat_over_an_index_as_large_as_amass(tmp_path: Path) -> None:

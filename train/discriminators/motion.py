@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from train.batch import Batch, State
 from train.rotations import matrix_to_rotvec
 
-__all__ = ["MotionDiscriminator", "lsgan_discriminator", "lsgan_generator", "pose_vectors"]
+__all__ = ["MotionDiscriminator", "lsgan_discriminator", "lsgan_generator", "pose_vectors", "real_rotations"]
 
 
 class MotionDiscriminator(nn.Module):
@@ -45,6 +46,11 @@ class MotionDiscriminator(nn.Module):
 def pose_vectors(rotations: Float[Tensor, "B T 24 3 3"]) -> Float[Tensor, "B T 69"]:
     """Axis-angle of joints 1-23: the root is left out, since it depends on the camera."""
     return matrix_to_rotvec(rotations[:, :, 1:]).flatten(2)
+
+
+def real_rotations(batch: Batch, state: State) -> Float[Tensor, "R T 24 3 3"]:
+    """What is real: the motions that were given, else the labels of clips whose pose is known."""
+    return batch.rotations[batch.smpl_valid.all(dim=1)] if state.motions is None else state.motions
 
 
 def lsgan_generator(score: Float[Tensor, " B"]) -> Float[Tensor, ""]:

@@ -16,7 +16,13 @@ from torch.nn import functional
 
 from train.backbones import backbone
 from train.batch import Batch, Output, Prediction, State, TemporalModel, last
-from train.discriminators.motion import MotionDiscriminator, lsgan_discriminator, lsgan_generator, pose_vectors
+from train.discriminators.motion import (
+    MotionDiscriminator,
+    lsgan_discriminator,
+    lsgan_generator,
+    pose_vectors,
+    real_rotations,
+)
 from train.losses import Weights, mesh_losses, pose_loss, shape_loss, summed
 from train.models.hmr import pooled
 from train.nn.causal import CausalGRU, CausalTransformer
@@ -139,10 +145,9 @@ class HPOF(TemporalModel):
         return summed(terms)
 
     def adversary_loss(self, output: Output, batch: Batch, state: State) -> Tensor:
-        """Equation 14; real motions are the labels of the training data."""
+        """Equation 14; real are recorded motions, or the labels of the training data."""
         assert self.adversary is not None
-        known = batch.smpl_valid.all(dim=1)
-        real = self.adversary(pose_vectors(batch.rotations[known]))
+        real = self.adversary(pose_vectors(real_rotations(batch, state)))
         predicted = self.adversary(pose_vectors(last(output).rotations.detach()))
         # Without a real motion there is nothing to tell apart.
         return lsgan_discriminator(real, predicted) if len(real) else 0.0 * predicted.sum()

@@ -120,6 +120,7 @@ class SPSNet(TemporalModel):
 
     name = "spsnet"
     Config = SPSNetConfig
+    roots_matter = True
 
     def __init__(self, config: SPSNetConfig) -> None:
         super().__init__()

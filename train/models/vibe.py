@@ -12,7 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from train.batch import Batch, Output, Prediction, State, TemporalModel, last
-from train.discriminators.motion import MotionDiscriminator, lsgan_discriminator, lsgan_generator, pose_vectors
+from train.discriminators.motion import (
+    MotionDiscriminator,
+    lsgan_discriminator,
+    lsgan_generator,
+    pose_vectors,
+    real_rotations,
+)
 from train.losses import Weights, mesh_losses, summed
 from train.nn.regressor import Regressor, read_theta
 
@@ -82,11 +88,11 @@ class VIBE(TemporalModel):
         return summed(terms)
 
     def adversary_loss(self, output: Output, batch: Batch, state: State) -> Tensor:
-        """Equation 5; only clips whose pose is known count as real."""
+        """Equation 5; real are recorded motions, as in the paper, or else the clips whose pose is known."""
         if self.adversary is None:
             return super().adversary_loss(output, batch, state)
-        known = batch.smpl_valid.all(1)
-        if not known.any():
-            return sum(p.sum() for p in self.adversary.parameters()) * torch.zeros((), device=known.device)
-        real = self.adversary(pose_vectors(batch.rotations[known]))
+        recorded = real_rotations(batch, state)
+        if not len(recorded):
+            return sum(p.sum() for p in self.adversary.parameters()) * torch.zeros((), device=recorded.device)
+        real = self.adversary(pose_vectors(recorded))
         return lsgan_discriminator(real, self.adversary(pose_vectors(last(output).rotations.detach())))
