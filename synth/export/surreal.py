@@ -19,17 +19,19 @@ NOTES = """\
 <clip id>_v<view>_c0001 with .mp4, _info.mat, _depth.mat (1e10 behind the person), _segm.mat (24 parts) and _gtflow.mat
 (backward, t -> t-1, y up). joints3D and camLoc lie in a world in which SURREAL's own formulas for extrinsics and
 intrinsics give the picture; that world is mirrored, as SURREAL's is (its matrix has determinant -1). pose begins with
-the root's rotation in the (unmirrored) camera's frame, and zrot is 0. gender: 0 female, 1 male."""
+the root's rotation in the (unmirrored) camera's frame, and zrot is 0. gender: 0 female, 1 male. joints2D are not
+rounded (in SURREAL they are)."""
 CANNOT_HOLD = (
     "a moving camera: camLoc is one point; the motion is put into the person instead",
     "a focal length: SURREAL's readers assume 600 px; info's extra field `intrinsics` has the real matrix",
     "a neutral body: written as gender 1, see `gender_name`",
     "normals, garments, visibility, cloth meshes",
+    "lights: area lamps and a spherical picture are no spherical harmonics; info has no light, bg and cloth",
     "the body model's own kind: betas are of the model that export.json names",
 )
 _R_CAMERA_WORLD = np.array([[0.0, 0, -1], [0, 1, 0], [-1, 0, 0]])
 """SURREAL's fixed rotation from its world to OpenCV's camera; determinant -1."""
-_CAMERA = np.zeros((3, 1))
+_CAMERA = np.zeros((3, 1), dtype=np.float32)
 
 
 def write(shards: ShardFolder, out: Path, every: int) -> int:
@@ -59,20 +61,20 @@ def _info(view: View, frames: list[int]) -> dict[str, object]:
     count = len(frames)
     joints = view.joints_camera[frames] @ _R_CAMERA_WORLD  # transpose of the rotation, applied from the right
     return {
-        "joints2D": np.nan_to_num(view.keypoints_2d[frames]).transpose(2, 1, 0),
-        "joints3D": joints.transpose(2, 1, 0),
-        "pose": view.pose_camera[frames].T,
-        "shape": np.tile(ten_betas(view)[:, None], (1, count)),
-        "gender": np.full((count, 1), 0 if view.gender == "female" else 1),
+        "joints2D": np.nan_to_num(view.keypoints_2d[frames]).transpose(2, 1, 0).astype(np.float32),
+        "joints3D": joints.transpose(2, 1, 0).astype(np.float32),
+        "pose": view.pose_camera[frames].T.astype(np.float32),
+        "shape": np.tile(ten_betas(view)[:, None], (1, count)).astype(np.float32),
+        "gender": np.full((count, 1), 0 if view.gender == "female" else 1, dtype=np.uint8),
         "gender_name": view.gender,
         "camLoc": _CAMERA,
-        "camDist": float(np.median(view.joints_camera[frames, 0, 2])),
-        "zrot": np.zeros((count, 1)),
+        "camDist": np.float32(np.median(view.joints_camera[frames, 0, 2])),
+        "zrot": np.zeros((count, 1), dtype=np.float32),
         "intrinsics": view.K,
         "sequence": view.name,
         "source": str(view.entry.attributes.get("motion", "")),
-        "clipNo": 1,
-        "stride": 1,
+        "clipNo": 1.0,
+        "stride": np.uint8(0),
     }
 
 

@@ -15,7 +15,7 @@ NOTES = """\
 db.pt, read with joblib.load; pictures under images/. Joints are the 49 of VIBE's "spin" set: OpenPose's 25, then SPIN's
 24 (MPII's thorax is missing: confidence 0). joints3D is in the camera's frame relative to the pelvis [m], bbox is
 centre x, centre y, width, height [px] of a square 1.2 times the person's box; pose has the root's rotation in the
-camera's frame."""
+camera's frame. VIBE's Dataset3D reads it as its `h36m` does: 49 joints with SMPL's parameters."""
 CANNOT_HOLD = (
     "features: they come from a network (SPIN's), not from the data; VIBE's own script computes them from the pictures",
     "the translation and the camera",
