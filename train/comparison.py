@@ -1,13 +1,16 @@
 """`train table`: trains the lines of a table under one budget and sets their measures side by side.
 
-Every seed begins with a frame model (`hmr`) of the same budget. Its encoder and regressor start the video models with
-encoders of their own, and its features are what the others are trained and measured on.
+Every seed begins with a frame model (`hmr`) of the same budget. Its encoder and regressor start the models with
+encoders of their own, and its features are what the others are trained and measured on. So every other line has had two
+budgets; "hmr, trained on" has had them too. All are measured with windows laid in the same way
+(`train.evaluate.WINDOWS`), at the weights that validate best where the data have a validation part, else at the last.
 """
 
 import json
 import logging
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +18,9 @@ from typing import Any
 
 from synth.errors import SynthError
 from synth.files import write_text
+from synth.shards.split import read_split
 from train.checkpoint import load
-from train.extract import encoder_of, extract
+from train.extract import encoder_of, extract, extract_predictions
 from train.measure import measure
 from train.models.smoothing import OneEuro
 from train.presets import CROP, model_options
@@ -35,13 +39,16 @@ class Budget:
     """What every line gets."""
 
     data: Path
-    test: Path
+    test: Path | None = None
+    """Folder to measure on; None: the test part of `data`, which must be split then."""
     out: Path
     preset: str = "smoke"
     settings: dict[str, Any]
     seeds: int = 1
     device: str = "auto"
     body: str = "free"
+    windows: str = "overlap"
+    """How windows are laid over a view when measuring, the same for all lines."""
 
 
 def compare(table: str, budget: Budget, say: Callable[[str], None] = log.info) -> dict[str, list[dict[str, float]]]:
@@ -60,6 +67,8 @@ def compare(table: str, budget: Budget, say: Callable[[str], None] = log.info) -
     """
     if table not in TABLES:
         raise SynthError(f"table {table!r} is unknown", f"Tables: {', '.join(TABLES)}")
+    if budget.test is None:
+        read_split(budget.data)
     results: dict[str, list[dict[str, float]]] = {variant.name: [] for variant in TABLES[table]}
     for seed in range(budget.seeds):
         frame = _trained(Variant(name="hmr", model="hmr"), budget, seed, None, say)
@@ -72,9 +81,8 @@ def compare(table: str, budget: Budget, say: Callable[[str], None] = log.info) -
 
 
 def _trained(variant: Variant, budget: Budget, seed: int, frame: Path | None, say: Callable[[str], None]) -> Path:
-    """The variant's checkpoint, trained to the last step."""
-    name = variant.trained_as or variant.name
-    out = budget.out / f"seed-{seed}" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """The variant's last checkpoint."""
+    out = _folder(budget, seed, variant.trained_as or variant.name)
     settings = {**budget.settings, "seed": seed}
     path = out / "last.pt"
     if path.exists():
@@ -94,11 +102,30 @@ def _trained(variant: Variant, budget: Budget, seed: int, frame: Path | None, sa
         options=variant.options,
         settings=settings,
         features=features,
-        init=None if variant.model == "hmr" or variant.model == "tar" else frame,
+        init=None if variant.model == "smoothnet" else frame,
         body=budget.body,
         device=budget.device,
     )
-    return fit(run, resume=path.exists(), report=lambda p: say(f"  step {p.step}/{p.steps} {p.terms['total']:.4g}"))
+    started = time.perf_counter()
+    path = fit(run, resume=path.exists(), report=lambda p: say(f"  step {p.step}/{p.steps} {p.terms['total']:.4g}"))
+    write_text(path.with_name("seconds.json"), f"{_seconds(path) + time.perf_counter() - started:.1f}\n")
+    return path
+
+
+def _folder(budget: Budget, seed: int, name: str) -> Path:
+    return budget.out / f"seed-{seed}" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _seconds(path: Path) -> float:
+    """How long the training of a checkpoint took, all calls together."""
+    file = path.with_name("seconds.json")
+    return float(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else 0.0
+
+
+def _chosen(path: Path) -> Path:
+    """The weights that validated best, else the last ones."""
+    best = path.with_name("best.pt")
+    return best if best.exists() else path
 
 
 def _features(variant: Variant, budget: Budget, seed: int, frame: Path, folder: Path, part: str) -> tuple[Path, ...]:
@@ -106,6 +133,10 @@ def _features(variant: Variant, budget: Budget, seed: int, frame: Path, folder: 
     kinds = model_needs(variant.model, options) & {"features", "feature_maps", "features_occluded"}
     if not kinds:
         return ()
+    if variant.model == "smoothnet":
+        out = budget.out / f"seed-{seed}" / f"predictions-{part}"
+        extract_predictions(folder, out, frame, device=str(choose_device(budget.device)))
+        return (out,)
     out = budget.out / f"seed-{seed}" / f"features-{part}"
     # One folder for all lines, so with all that any of them reads.
     extract(
@@ -116,16 +147,30 @@ def _features(variant: Variant, budget: Budget, seed: int, frame: Path, folder: 
 
 
 def _measured(variant: Variant, budget: Budget, seed: int, frame: Path, say: Callable[[str], None]) -> dict[str, float]:
-    checkpoint = frame if variant.model == "hmr" else _trained(variant, budget, seed, frame, say)
+    """The variant's measures and the seconds that its training took; kept in its folder."""
+    trained = variant.trained_as or variant.name
+    last = frame if trained == "hmr" else _trained(variant, budget, seed, _chosen(frame), say)
+    checkpoint = _chosen(last)
+    test, part = (budget.data, "test") if budget.test is None else (budget.test, "all")
+    known: dict[str, Any] = {"test": str(test), "windows": budget.windows, "step": int(load(last)["step"])}
+    kept = _folder(budget, seed, variant.name) / "measures.json"
+    if kept.exists():
+        held = json.loads(kept.read_text(encoding="utf-8"))
+        if all(held[name] == value for name, value in known.items()):
+            return held["measures"]
     report = measure(
         checkpoint,
-        (budget.test,),
-        features=_features(variant, budget, seed, frame, budget.test, "test"),
+        (test,),
+        features=_features(variant, budget, seed, _chosen(frame), test, "train" if budget.test is None else "test"),
         body=budget.body,
         device=budget.device,
+        windows=budget.windows,
+        split=part,
         smooth=OneEuro() if variant.one_euro else None,
     )
-    return dict(report.mean)
+    measures = {**report.mean, "train_seconds": _seconds(last)}
+    write_text(kept, json.dumps({**known, "notes": dict(report.notes), "measures": measures}, indent=1) + "\n")
+    return measures
 
 
 def markdown(results: dict[str, list[dict[str, float]]], columns: Sequence[str] = COLUMNS) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,14 +183,18 @@ def open_validation(run: Run, model: TemporalModel, size: int, features: Sequenc
     ]
 
 
-def warm_start(model: TemporalModel, init: Path) -> None:
+def warm_start(model: TemporalModel, init: Path) -> list[str]:
     """Copy encoder and regressor out of a checkpoint.
+
+    Returns:
+        Names of what was copied.
 
     Raises:
         SynthError: it is not one, or its parts do not fit.
     """
     copied = model.start_from(load(init)["state"])
     log.info("%s: %d tensors copied from %s", model.name, len(copied), init)
+    return copied
 
 
 def fit(run: Run, *, resume: bool = False, report: Callable[[Progress], None] | None = None) -> Path:
@@ -366,15 +370,22 @@ def _sized(run: Run, options: dict[str, Any], stores: Sequence[Path | None]) -> 
 
 def _starting_point(run: Run, model: TemporalModel, sources: Sequence[Clips]) -> None:
     if run.init is not None:
-        warm_start(model, run.init)
+        copied = warm_start(model, run.init)
+        _set_means(model, sources, copied)
         return
     network = getattr(model, "backbone", None)
     if run.backbone_weights is not None and network is not None:
         load_weights(network, run.backbone_weights)
     elif network is not None and run.preset != "smoke":
         log.warning("the encoder starts from random weights; --backbone-weights takes published ones")
-    regressors = [module for module in model.modules() if isinstance(module, Regressor | Heads)]
-    if regressors:
+    _set_means(model, sources, ())
+
+
+def _set_means(model: TemporalModel, sources: Sequence[Clips], copied: Collection[str]) -> None:
+    """Let iterations start at the labels' mean, in all parts that were not copied from another model."""
+    named = ((name, module) for name, module in model.named_modules() if isinstance(module, Regressor | Heads))
+    parts = [module for name, module in named if not any(other.startswith(f"{name}.") for other in copied)]
+    if parts:
         mean = label_mean(sources)
-        for regressor in regressors:
-            regressor.set_mean(*mean)
+        for part in parts:
+            part.set_mean(*mean)
