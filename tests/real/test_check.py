@@ -101,21 +101,51 @@ def test_samples_are_spread_evenly() -> None:
     assert spread(0, 5) == []
 
 
-@pytest.mark.parametrize("form", ["3dpw", "insta", "amass"])
+EXPECTED = {
+    # tracks, frames, rate, keypoints, 3D joints, boxes
+    "3dpw": (2, 8, "30: 8", "coco18 (18)", "smpl24 (24)", 7), "emdb": (1, 4, "30: 4", "smpl24 (24)", "none", 3),
+    "coco": (2, 2, "single: 2", "coco17 (17)", "none", 2), "eft": (2, 2, "single: 2", "vocabulary", "none", 2),
+    "3dhp": (8, 32, "50: 32", "mpi3d28 (28)", "mpi3d28 (28)", 32),
+    "3dhp-test": (1, 4, "unknown: 4", "mpi3d17 (17)", "mpi3d17 (17)", 3),
+    "h36m": (2, 8, "50: 8", "h36m17 (17)", "h36m17 (17)", 8),
+    "h36m-json": (2, 8, "50: 8", "h36m17 (17)", "h36m17 (17)", 8),
+    "mpii": (1, 1, "single: 1", "mpii16 (16)", "none", 1),
+    "mpii-json": (1, 1, "single: 1", "mpii16 (16)", "none", 1), "lsp": (4, 4, "single: 4", "lsp14 (14)", "none", 4),
+    "lspet": (4, 4, "single: 4", "lsp14 (14)", "none", 4), "penn": (1, 4, "unknown: 4", "penn13 (13)", "none", 3),
+    "posetrack": (1, 4, "unknown: 4", "posetrack17 (17)", "none", 3),
+    "insta": (2, 8, "unknown: 8", "insta25 (25)", "none", 8), "amass": (2, 120, "60: 60, 120: 60", "none", "none", 0),
+    "vibe": (2, 8, "unknown: 8", "vocabulary", "vocabulary", 8),
+    "vibe-insta": (2, 8, "unknown: 8", "vocabulary", "none", 0),
+    "vibe-penn": (1, 4, "unknown: 4", "vocabulary", "none", 4),
+    "spin": (4, 4, "single: 4", "vocabulary", "spin24 (24)", 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", formats.WRITERS)
 def test_the_command_reads_says_and_draws(form: str, tmp_path: Path) -> None:
     source = opened(form, tmp_path)
     out = tmp_path / "sheet.png"
-    done = CliRunner().invoke(train, ["check", f"{source.name}={source.path}", "--out", str(out)])
+    arguments = ["check", f"{source.name}={source.path}", "--out", str(out), "--split", source.split, "--samples", "2"]
+    done = CliRunner().invoke(train, arguments)
     assert done.exit_code == 0, done.output
-    assert "frames by rate [Hz]" in done.output
-    assert "2 samples drawn" in done.output
+    tracks, frames, rates, keypoints, joints, boxes = EXPECTED[form]
+    said = {line[2:22].strip(): line[22:].strip() for line in done.output.splitlines() if line.startswith("  ")}
+    assert said["tracks"].startswith(f"{tracks} (")
+    assert (said["frames"], said["frames by rate [Hz]"]) == (str(frames), rates)
+    assert said["keypoints"].startswith(keypoints)
+    assert said["3D joints"].startswith(joints)
+    assert said["boxes over the edge"] == f"0 of {boxes}, 0 wholly outside"
+    assert said["pictures missing"] == ("28" if form == "3dhp" else "0")  # of its eight videos one is there
+    assert 10 < float(said["known pose" if form == "amass" else "known keypoints"].rstrip("%")) <= 100
+    assert f"{min(tracks, 2)} samples drawn" in done.output
     with Image.open(out) as sheet:
-        shown = np.asarray(sheet)
-    orange = (np.abs(shown.astype(int) - (255, 146, 43)).sum(axis=2) < 40).any(axis=0)
-    blue = (np.abs(shown.astype(int) - (51, 173, 255)).sum(axis=2) < 40).any(axis=0)
+        shown = np.asarray(sheet).astype(int)
+    if form == "vibe-insta":  # features without pictures or pose: nothing to be seen
+        return
+    orange, blue = ((np.abs(shown - side).sum(axis=2) < 40).any(axis=0) for side in ((255, 146, 43), (51, 173, 255)))
     assert orange.any()
     assert blue.any()
-    if form == "insta":  # the figure faces the camera: its left, orange, is right in the picture
+    if source[0].images:  # the figure faces the camera: its left, orange, is right in the picture
         first = slice(0, 226)
         assert np.flatnonzero(orange[first]).mean() > np.flatnonzero(blue[first]).mean() + 10
 

@@ -163,12 +163,38 @@ def test_coco_tells_seen_hidden_and_missing_apart(tmp_path: Path) -> None:
     assert np.allclose(record.bbox[0], [*points.min(axis=0), *points.max(axis=0)])
 
 
-def test_names_of_other_joints_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["coco", "posetrack"])
+def test_joints_go_by_the_names_that_the_file_states(form: str, tmp_path: Path) -> None:
     # catches labels read into the wrong joints because a file lists them in another order
-    path = formats.write_coco(tmp_path) / "annotations" / "person_keypoints_train2017.json"
-    path.write_text(path.read_text().replace('"left_eye", "right_eye"', '"right_eye", "left_eye"'))
-    with pytest.raises(SynthError, match=r"person_keypoints_train2017\.json: categories.*other joints"):
-        open_source("coco", tmp_path)
+    import json
+
+    name, split, write = formats.WRITERS[form]
+    root = write(tmp_path)
+    path = next(root.rglob("*.json"))
+    content = json.loads(path.read_text())
+    wanted = open_source(name, root, split)[0]
+    order = np.random.default_rng(0).permutation(17)
+    category = content["categories"][0]
+    category["keypoints"] = [category["keypoints"][i] for i in order]
+    for row in content["annotations"]:
+        row["keypoints"] = np.array(row["keypoints"]).reshape(17, 3)[order].ravel().tolist()
+    path.write_text(json.dumps(content))
+    record = open_source(name, root, split)[0]
+    assert np.array_equal(record.confidence, wanted.confidence)
+    assert np.array_equal(record.keypoints_2d, wanted.keypoints_2d, equal_nan=True)
+    category["keypoints"][0] = "tail"
+    path.write_text(json.dumps(content))
+    with pytest.raises(SynthError, match=rf"{path.name}: categories.*other joints"):
+        open_source(name, root, split)
+
+
+def test_fits_of_another_body_are_refused(tmp_path: Path) -> None:
+    path = formats.write_eft(tmp_path)
+    path.write_text(path.read_text().replace('"smpltype": "smpl"', '"smpltype": "smplx"'))
+    with pytest.raises(
+        SynthError, match=r"COCO2014-All-ver01\.json: data\[0\]\.smpltype: expected 'smpl', got 'smplx'"
+    ):
+        open_source("eft", path)
 
 
 def test_eft_matrices_become_axis_angles(tmp_path: Path) -> None:

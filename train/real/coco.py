@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from synth.body.joints import KEYPOINT_SETS
 from synth.errors import SynthError
@@ -13,7 +13,7 @@ from train.real.geometry import FROM_ZERO
 from train.real.record import OCCLUDED, ImageRef, Record
 from train.real.source import Entry, Source
 
-__all__ = ["COCO", "check_names", "keypoints", "xywh"]
+__all__ = ["COCO", "joint_order", "keypoints", "xywh"]
 
 Array = np.ndarray
 
@@ -34,14 +34,14 @@ class COCO(Source):
         inside = self.path / "images" / folder
         self.folder = inside if inside.is_dir() else self.path / folder
         content = json_fields(self.file)
-        check_names(content, KEYPOINT_SETS["coco17"].names)
+        order = joint_order(content, KEYPOINT_SETS["coco17"].names)
         self.pictures = [_picture(image) for image in content.rows("images")]
         places = {image.integer("id"): i for i, image in enumerate(content.rows("images"))}
         entries, points, boxes, self.place = [], [], [], []
         for person in content.rows("annotations"):
             if "keypoints" not in person or person.content.get("iscrowd") == 1:
                 continue
-            annotated = keypoints(person, 17)
+            annotated = keypoints(person, order)
             if not annotated[:, 2].any():
                 continue
             number = person.integer("image_id")
@@ -78,25 +78,25 @@ def _picture(image: Fields) -> tuple[str, int, int]:
     return image.text("file_name"), image.integer("width"), image.integer("height")
 
 
-def check_names(content: Fields, expected: tuple[str, ...]) -> None:
-    """Hold the joint names that a COCO-like file states against ours.
+def joint_order(content: Fields, expected: tuple[str, ...]) -> Int[Array, " K"]:
+    """Where each of our points stands in the list that a COCO-like file states; our order if it states none.
 
     Raises:
-        SynthError: they differ, so the labels would be taken for others'.
+        SynthError: it lists other points, so the labels would be taken for others'.
     """
-    if "categories" not in content:
-        return
-    for category in content.rows("categories"):
+    for category in content.rows("categories") if "categories" in content else ():
         if category.content.get("name") == "person" and "keypoints" in category:
             stated = category["keypoints"]
-            if stated != list(expected):
+            if not isinstance(stated, list) or sorted(map(str, stated)) != sorted(expected):
                 problem = f"{content.path}: {category.at('keypoints')}: other joints than this reader knows"
                 raise SynthError(problem, f"It knows {', '.join(expected)}")
+            return np.array([stated.index(name) for name in expected])
+    return np.arange(len(expected))
 
 
-def keypoints(person: Fields, count: int) -> Float[Array, "K 3"]:
-    """Keypoints of an annotation: x, y [px], NaN where not annotated, and confidence."""
-    values = person.array("keypoints", 3 * count).reshape(count, 3)
+def keypoints(person: Fields, order: Int[Array, " K"]) -> Float[Array, "K 3"]:
+    """Keypoints of an annotation in our order: x, y [px], NaN where not annotated, and confidence."""
+    values = person.array("keypoints", 3 * len(order)).reshape(-1, 3)[order]
     flag = np.nan_to_num(values[:, 2])
     confidence = np.where(flag >= 2, 1.0, np.where(flag > 0, OCCLUDED, 0.0))
     points = np.where(flag[:, None] > 0, values[:, :2] + FROM_ZERO, np.nan)

@@ -34,6 +34,8 @@ class EFT(Source):
         self.folder, self.rows = files[0].parent, []
         for row in content.rows("data"):
             row.below(self.folder, "imageName")
+            if "smpltype" in row and row.text("smpltype") != "smpl":
+                raise row.wrong("smpltype", "'smpl'", row["smpltype"])
             # 24 matrices as nested lists take seven times the memory of an array
             kept = ("imageName", "bbox_scale", "bbox_center", "annotId")
             small: dict[str, object] = {name: row[name] for name in kept if name in row}

@@ -148,11 +148,11 @@ def _intrinsics(path: Path, camera: int) -> Array:
 
 
 def _pictures(folder: Path, camera: int, frames: int) -> tuple[ImageRef, ...]:
-    """Frames as pictures if they were extracted (as SPIN does, or as its README says), else in the video."""
-    extracted = folder / "imageFrames" / f"video_{camera}"
+    """Extracted pictures if there are any (in SPIN's folders, HMR's, or its README's), else frames of the video."""
     sequence = folder / "imageSequence"
-    if extracted.is_dir():
-        return tuple(ImageRef(path=extracted / f"frame_{i + 1:06d}.jpg") for i in range(frames))
+    for extracted in (folder / "imageFrames" / f"video_{camera}", folder / f"video_{camera}"):
+        if extracted.is_dir():
+            return tuple(ImageRef(path=extracted / f"frame_{i + 1:06d}.jpg") for i in range(frames))
     if (sequence / f"img_{camera}_000001.jpg").exists():
         return tuple(ImageRef(path=sequence / f"img_{camera}_{i + 1:06d}.jpg") for i in range(frames))
     return tuple(ImageRef(path=sequence / f"video_{camera}.avi", frame=i) for i in range(frames))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.real.coco import check_names, keypoints, xywh
+from train.real.coco import joint_order, keypoints, xywh
 from train.real.files import Fields, json_fields
 from train.real.record import ImageRef, Record
 from train.real.source import Entry, Source
@@ -22,6 +22,7 @@ NAMES = (
 class PoseTrack(Source):
     """PoseTrack18. A track spans from the first to the last picture that shows the person.
 
+    Files list their joints, and are read by those names: VIBE's reader reorders them too, so the order may differ.
     Frames without labels (outside of the middle every fourth is labelled) are masked. The rate is not stated.
     """
 
@@ -36,7 +37,9 @@ class PoseTrack(Source):
             if files:
                 break
         for path in files:
-            for track, (first, last) in _spans(json_fields(path)).items():
+            content = json_fields(path)
+            joint_order(content, NAMES)  # refuses other joints before anything is trained
+            for track, (first, last) in _spans(content).items():
                 entries.append(Entry(name=f"{path.stem}/{track}", frames=last - first + 1, fps=None))
                 self.places.append((path, track, first))
         return entries
@@ -50,9 +53,10 @@ class PoseTrack(Source):
             raise content.wrong("images", f"{first + frames} pictures", content["images"])
         points = np.full((frames, 17, 3), np.nan)
         boxes = np.full((frames, 4), np.nan)
+        order = joint_order(content, NAMES)
         for person, place in _people(content):
             if person.integer("track_id") == track and 0 <= place - first < frames:
-                points[place - first] = keypoints(person, 17)
+                points[place - first] = keypoints(person, order)
                 boxes[place - first] = xywh(person)
         return Record(
             source=self.name,
@@ -74,7 +78,6 @@ class PoseTrack(Source):
 
 def _people(content: Fields) -> list[tuple[Fields, int]]:
     """Annotations with keypoints, and the place of their picture in the video."""
-    check_names(content, NAMES)
     places = {image.integer("id"): i for i, image in enumerate(content.rows("images"))}
     people = []
     for person in content.rows("annotations"):
