@@ -7,6 +7,8 @@ import numpy as np
 
 PINS, GOALS = "pins", "goals"
 """Vertex groups of a garment."""
+REGION = "region"
+"""Attribute of a garment's vertices: the body part (1-24) that each covers, 0 where nobody said."""
 OFF_SCALE = 0.25
 """Texture coordinates further from true scale than this are scaled to it on export."""
 
@@ -43,6 +45,7 @@ def add_garment(garment: Any, vertices: np.ndarray) -> Any:
         group = thing.vertex_groups.new(name=name)
         for vertex in np.flatnonzero(weights > 0).tolist():
             group.add([vertex], float(weights[vertex]), "REPLACE")
+    thing.data.attributes.new(REGION, "INT", "POINT").data.foreach_set("value", garment.region.astype(np.int32))
     marks = thing.raiment
     marks.kind, marks.layer, marks.covers, marks.loose = "GARMENT", garment.layer, garment.covers, garment.loose
     marks.fabric, marks.source, marks.licence = garment.fabric.name, garment.source, garment.licence
@@ -72,6 +75,9 @@ def garment_of(thing: Any, name: str) -> Any:
     faces, uv = _faces(mesh)
     marks = thing.raiment
     pins = weights(thing, PINS)
+    region = regions(thing)
+    if (region == 0).any():
+        region = np.where(region > 0, region, parts_beneath(from_blender(placed)))
     return Garment(
         name=name,
         layer=marks.layer,
@@ -85,6 +91,7 @@ def garment_of(thing: Any, name: str) -> Any:
         fabric=catalog.fabrics()[marks.fabric],
         source=marks.source,
         licence=marks.licence,
+        region=region.astype(np.int8),
     )
 
 
@@ -122,3 +129,31 @@ def weights(thing: Any, name: str, without: float = 0.0) -> np.ndarray:
             if member.group == group.index:
                 result[vertex.index] = member.weight
     return result
+
+
+def regions(thing: Any) -> np.ndarray:
+    """The body part (1-24) marked on each vertex (V,), 0 where none is."""
+    result = np.zeros(len(thing.data.vertices), dtype=np.int32)
+    attribute = thing.data.attributes.get(REGION)
+    if attribute is not None and attribute.domain == "POINT" and attribute.data_type == "INT":
+        attribute.data.foreach_get("value", result)
+    return np.clip(result, 0, 24)
+
+
+def mark_region(thing: Any, vertices: list[int], part: int) -> None:
+    """Note the body part that these vertices cover."""
+    marked = regions(thing)
+    marked[vertices] = part
+    attribute = thing.data.attributes.get(REGION) or thing.data.attributes.new(REGION, "INT", "POINT")
+    attribute.data.foreach_set("value", marked)
+
+
+def parts_beneath(points: np.ndarray) -> np.ndarray:
+    """The part (1-24) of the body garments are drawn on that is closest to each point (N, 3), Y up."""
+    from synth.body.model import load_named
+    from synth.body.shape import rest_surface
+    from synth.geometry.triangles import ClosestPoint
+
+    body = load_named("free", "neutral")
+    surface = rest_surface(body, np.zeros(body.shapedirs.shape[2]))
+    return body.face_parts[ClosestPoint(surface, body.faces)(points).face]

@@ -241,14 +241,33 @@ class Simulate(RaimentOperator):
         return said
 
 
+_PARTS: list[tuple[str, str, str]] = []
+"""Blender needs the strings of a list made by a function to stay alive."""
+
+
+def _parts(_self: object, _context: object) -> list[tuple[str, str, str]]:
+    """The parts of the body, by number."""
+    if not _PARTS and not pipeline.ready():
+        from synth.body.joints import JOINT_NAMES
+
+        _PARTS.extend((str(k + 1), name.replace("_", " "), "") for k, name in enumerate(JOINT_NAMES))
+    return _PARTS or [("1", "pelvis", "")]
+
+
 class Mark(RaimentOperator):
-    """Mark the selected vertices: how firmly they follow the body (pins), or keep to it under the soft body (goals)."""
+    """Mark the selected vertices: pins follow the body, goals keep to it under the soft body, regions cover a part."""
 
     bl_idname = "raiment.mark"
     bl_label = "Mark vertices"
     group: bpy.props.EnumProperty(
-        name="As", items=[(meshes.PINS, "Pins", "1 is fixed to the body"), (meshes.GOALS, "Goals", "Of the soft body")]
+        name="As",
+        items=[
+            (meshes.PINS, "Pins", "1 is fixed to the body"),
+            (meshes.GOALS, "Goals", "Of the soft body"),
+            (meshes.REGION, "Region", "What they cover; unmarked vertices cover what is closest to them"),
+        ],
     )
+    part: bpy.props.EnumProperty(name="Part", items=_parts, description="For a region")
     weight: bpy.props.FloatProperty(name="Weight", default=1.0, min=0.0, max=1.0)
 
     def act(self, context: bpy.types.Context) -> str:
@@ -260,8 +279,11 @@ class Mark(RaimentOperator):
         if editing:
             bpy.ops.object.mode_set(mode="OBJECT")
         chosen = [vertex.index for vertex in thing.data.vertices if vertex.select]
-        group = thing.vertex_groups.get(self.group) or thing.vertex_groups.new(name=self.group)
-        group.add(chosen, self.weight, "REPLACE")
+        if self.group == meshes.REGION:
+            meshes.mark_region(thing, chosen, int(self.part))
+        else:
+            group = thing.vertex_groups.get(self.group) or thing.vertex_groups.new(name=self.group)
+            group.add(chosen, self.weight, "REPLACE")
         thing.raiment.kind = "GARMENT"
         if editing:
             bpy.ops.object.mode_set(mode="EDIT")

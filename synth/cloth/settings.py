@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
 
 from garments.garment import Fabric, Garment
+from synth.cloth.quality import on_border
 
 Array = np.ndarray
 
@@ -36,6 +39,8 @@ PACE = (4.0, 0.75, 2.5)
 """The sub-steps asked for are those of a body whose fastest point moves at the first of these [m/s]; they grow and
 shrink with that speed between the other two."""
 
+_PANEL, _REACH = 2 / 3, 0.12
+"""Share of its goal that a vertex keeps this far [m] from the next opening."""
 _REFERENCE_MASS = 0.3
 """Mass of a vertex that Blender's cloth settings are tuned around [kg]."""
 _REFERENCE_VERTEX = 0.2 * 0.025**2
@@ -114,7 +119,9 @@ class SoftBodySettings:
     goal_default: float = 1.0
     goal_spring: float = 0.99
     goal_friction: float = 5.0
-    use_stiff_quads: bool = False
+    use_stiff_quads: bool = True
+    shear: float = 0.5
+    """Of the springs across the quads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +207,9 @@ def softbody_settings(
 ) -> SoftBodySettings:
     """The soft-body solver's numbers for one garment.
 
-    Its springs are explicit: pull and push live in 0-1 and blow up near 1 with light vertices, so the fabric moves
-    them within a narrow band around 0.5, and a vertex never weighs less than half a unit.
+    A spring's force is pull / (1 - pull) (likewise a goal's): at 0.8 it is four times that at the 0.5 which Blender
+    starts from, and the cloth folds instead of stretching to its goals. Springs are explicit, so the fabric's stiffness
+    moves them within a band, and a vertex never weighs less than half a unit.
 
     Args:
         garment: Its fabric.
@@ -211,23 +219,46 @@ def softbody_settings(
         speed: Of the motion (`pace`).
     """
     fabric = garment.fabric
-    spring = float(np.clip(0.5 * (fabric.stretch / 15.0) ** 0.5, 0.3, 0.7))
+    spring = _spring(4.0 * (fabric.stretch / 15.0) ** 0.5)
     mass = float(np.clip(vertex_mass(fabric, area, len(garment.vertices)) / _REFERENCE_MASS, 0.5, 2.0))
     steps = _substeps(settings, garment, fps, speed)
     return SoftBodySettings(
         mass=mass,
         pull=spring,
         push=spring,
-        bend=0.0,
+        shear=_spring((fabric.shear / 5.0) ** 0.5),
+        bend=float(np.clip(0.5 * (fabric.bend / 0.5) ** 0.5, 0.1, 5.0)),
         speed=time_scale(fps),
         step_min=steps,
         step_max=5 * steps,
     )
 
 
+def _spring(force: float) -> float:
+    """Blender's 0-1 number for a spring of this force."""
+    return float(np.clip(force / (1.0 + force), 0.4, 0.88))
+
+
 def goal_weights(garment: Garment) -> Float[Array, " Vg"]:
-    """How firmly each vertex keeps to the skinned garment under the soft-body solver: its goal, 1 where pinned."""
-    return np.maximum(garment.goals, garment.pins)
+    """How firmly each vertex keeps to the skinned garment under the soft-body solver: its goal, 1 where pinned.
+
+    Openings and waistbands keep the garment's goals and hold it on the body; further in they fall to two thirds, and
+    the cloth between may fold.
+    """
+    inwards = np.clip(_from_border(garment) / _REACH, 0.0, 1.0)
+    return np.maximum(garment.goals * (1.0 - (1.0 - _PANEL) * inwards), garment.pins)
+
+
+def _from_border(garment: Garment) -> Float[Array, " Vg"]:
+    """Way along the edges from the nearest open border [m]; far where there is none."""
+    first, second = garment.edges.T
+    lengths = np.linalg.norm(garment.vertices[first] - garment.vertices[second], axis=1)
+    count = len(garment.vertices)
+    along = coo_matrix((lengths, (first, second)), shape=(count, count))
+    openings = np.flatnonzero(on_border(garment.triangles, count))
+    if not len(openings):
+        return np.full(count, np.inf)
+    return dijkstra(along, directed=False, indices=openings, min_only=True)
 
 
 def collider_settings(friction: float, solver: str) -> ColliderSettings:

@@ -57,6 +57,7 @@ def drawn(body) -> object:
     for vertex in kilt.data.vertices:
         vertex.select = bool(vertex.co.z > places[:, 2].max() - 0.03)
     assert bpy.ops.raiment.mark(group="pins", weight=1.0) == {"FINISHED"}
+    assert bpy.ops.raiment.mark(group="region", part="1") == {"FINISHED"}
     marks = kilt.raiment
     marks.covers, marks.layer, marks.loose, marks.fabric = "lower", 0, True, "wool"
     return kilt

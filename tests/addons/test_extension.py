@@ -59,7 +59,7 @@ def test_the_same_sources_give_the_same_package_and_blender_accepts_it(package: 
 
 
 def test_a_garment_drawn_in_blender_is_tried_in_motion_exported_and_sound(desk: Path) -> None:
-    """Mutations: axes mixed up (below the floor, not on the body); pins lost; wrong side out; a bad mesh let pass."""
+    """Mutations: axes mixed up (below the floor, not on the body); marks lost; wrong side out; a bad mesh let pass."""
     said = json.loads((desk / "said.json").read_text())
     assert said["simulated"].startswith("Kilt: ")
     assert said["frames"] == 10
@@ -75,6 +75,9 @@ def test_a_garment_drawn_in_blender_is_tried_in_motion_exported_and_sound(desk: 
     assert check_mesh(kilt) == []
     assert (kilt.covers, kilt.loose, kilt.fabric.name, kilt.licence) == ("lower", True, "wool", "CC0-1.0")
     assert (kilt.pins == 1).sum() == 96
+    assert (kilt.region[kilt.pins == 1] == 1).all()
+    assert set(kilt.region.tolist()) <= {1, 2, 3, 4, 5, 6}
+    assert len(set(kilt.region.tolist())) > 2
     assert kilt.vertices[kilt.pins == 1, 1].min() > kilt.vertices[:, 1].max() - 0.06
 
 
