@@ -162,5 +162,5 @@ def open_farm(name: str, device: str, options: dict[str, Any]) -> Farm:
 
     if name in SYSTEMS:
         return batch(name, device, options)
-    hint = "Known: local, tls://HOST:PORT, ssh, slurm, slurm-array, pbs, htcondor, sge, lsf"
+    hint = "Known: local, tls://HOST:PORT, ssh, k8s, slurm, slurm-array, pbs, htcondor, sge, lsf"
     raise SynthError(f"--cluster {name}: unknown", hint)

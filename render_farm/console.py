@@ -41,6 +41,10 @@ def run_submit(plan_file: Path | None, config: Config, out: str, given: bool, **
             from render_farm.arrays import submit_arrays
 
             summary = submit_arrays(store, path, how, options["workers"], options["queue"])
+        elif options["cluster"] == "k8s":
+            from render_farm.kubernetes import submit_to_pods
+
+            summary = submit_to_pods(store, path, how, options)
         else:
             farm = open_farm(options["cluster"], config.render.device, options)
             try:

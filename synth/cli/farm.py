@@ -68,14 +68,18 @@ def plan(config: Config, out: Path, chunk: int | None) -> None:
     "--cluster",
     default="local",
     show_default=True,
-    help="local, tls://HOST:PORT, ssh, slurm, slurm-array, pbs, htcondor, sge or lsf.",
+    help="local, tls://HOST:PORT, ssh, k8s, slurm, slurm-array, pbs, htcondor, sge or lsf.",
 )
 @click.option("--jobs", type=click.IntRange(1, 1024), help="local: jobs at a time.  [default: number of cores]")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Batch systems: workers.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Batch systems, k8s: workers.")
 @click.option("--host", "hosts", multiple=True, help="ssh: a host; repeat.")
 @click.option("--address", help="ssh, batch systems: where nodes reach this machine.  [default: found]")
 @click.option("--queue", help="Batch systems: partition or queue.")
 @click.option("--python", help="ssh, batch systems: Python on the nodes.  [default: this one]")
+@click.option("--image", help="k8s: image with raiment[farm] in it.")
+@click.option("--namespace", help="k8s: where to put the pods.  [default: kubectl's]")
+@click.option("--volume", help="k8s: claim on the volume that holds --out; pods see it at the same path.")
+@click.option("--env-secret", help="k8s: secret with the environment of an object store.")
 @KEYS
 @click.option("--time-limit", type=click.FloatRange(1), default=6 * 3600.0, show_default=True, help="A job's [s].")
 @click.option("--memory", type=click.FloatRange(0), default=0.0, help="A job's [GiB].  [default: the node's]")
