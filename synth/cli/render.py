@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from synth.config import DEVICES, GENDERS, SOLVERS, Config, load_config
+from synth.errors import SynthError
 
 # flag, dotted name of the setting, click arguments
 SETTINGS: list[tuple[str, str, dict[str, Any]]] = [
@@ -142,6 +143,7 @@ def render(config: Config, out: Path, jobs: int | None, dry_run: bool) -> None:
     """  # noqa: D301
     from synth.cli.progress import Progress
     from synth.plan import Planner
+    from synth.provenance import record_run
     from synth.run import render_plan
 
     planner = Planner(config)
@@ -149,6 +151,10 @@ def render(config: Config, out: Path, jobs: int | None, dry_run: bool) -> None:
         for spec in planner.clips():
             click.echo(describe(spec))
         return
+    try:
+        record_run(out, sys.argv[1:], config)
+    except OSError as error:
+        raise SynthError(f"{out}: {error.strerror}", "Choose another --out folder") from None
     progress = Progress(sys.stderr)
     try:
         summary = render_plan(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from synth.body.joints import JOINT_NAMES
+from synth.provenance import Run, recorded_runs
 from synth.shards.manifest import Entry, Manifest, ShardFolder, open_dataset
 from synth.shards.read import ShardReader
 
@@ -32,6 +33,8 @@ class Facts:
     quality: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Mean of each measure over a clip, for each garment."""
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    runs: list[Run] = field(default_factory=list)
+    """Commands that made the clips."""
     origin: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     """Clip id and what its shard says of where it came from."""
 
@@ -42,7 +45,8 @@ def collect(folder: Path) -> Facts:
     Raises:
         SynthError: no manifest, or a shard is damaged.
     """
-    facts = Facts(shards=open_dataset(folder), entries=list(Manifest(folder).entries().values()))
+    entries = list(Manifest(folder).entries().values())
+    facts = Facts(shards=open_dataset(folder), entries=entries, runs=recorded_runs(folder))
     angles = []
     for index, entry in enumerate(facts.shards.entries):
         reader = facts.shards[index]

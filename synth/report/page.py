@@ -29,6 +29,7 @@ table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:le
 figure{margin:0}figcaption{font-size:.85rem;opacity:.8}
 .chart rect{fill:#4a8fe0}.chart rect.mark{fill:#e07b2a}.chart text{font-size:11px;fill:currentColor}
 img{max-width:100%;height:auto;display:block}pre{white-space:pre-wrap;word-break:break-all;font-size:.8rem}
+.command{font-size:.95rem;margin:.6rem 0 .2rem}
 """
 _FRAMES = 60
 """Frames of an animation at most."""
@@ -61,7 +62,15 @@ def write_report(
         if progress is not None:
             progress(number + 1, len(chosen))
     title = f"{folder.resolve().name}: {count} clips"
-    parts = [_summary(facts, folder), *shown, _distributions(facts), _rejected(facts), _times(facts), _origin(facts)]
+    parts = [
+        _summary(facts, folder),
+        *shown,
+        _distributions(facts),
+        _rejected(facts),
+        _times(facts),
+        _commands(facts),
+        _origin(facts),
+    ]
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
@@ -156,6 +165,22 @@ def _times(facts: Facts) -> str:
     each = {name: seconds / max(images, 1) for name, seconds in total.items()}
     charts = bars("seconds, all clips", total, "s") + bars("seconds an image", each, "s")
     return f"<h2>Where the time went</h2><div class=row>{charts if total else 'not recorded'}</div>"
+
+
+def _commands(facts: Facts) -> str:
+    """The commands that made the folder, each once, and the settings that each came to."""
+    out, last = "<h2>Commands</h2>", {run.command: run for run in facts.runs}
+    if not last:
+        return out + "<p>Not recorded: not made by <code>synth render</code>, or before it kept them.</p>"
+    for command, run in last.items():
+        times = [other.started for other in facts.runs if other.command == command]
+        again = f", {len(times)} times, first {times[0]}" if len(times) > 1 else ""
+        out += (
+            f"<pre class=command>$ {html.escape(command)}</pre><details><summary>{html.escape(run.started + again)}, "
+            f"code {html.escape(run.commit)}: all settings</summary>"
+            f"<pre>{html.escape(json.dumps(run.config, indent=1))}</pre></details>"
+        )
+    return out
 
 
 def _origin(facts: Facts) -> str:

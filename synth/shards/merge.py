@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synth.errors import SynthError
 from synth.files import temporary, write_text
+from synth.provenance import COMMANDS
 from synth.shards.checksum import file_digest
 from synth.shards.manifest import NAME, Entry, Manifest
 
@@ -49,11 +50,21 @@ def merge(folders: tuple[Path, ...], out: Path, link: bool = False) -> tuple[int
             _bring(folder, entry, part, link)
         lines = [json.dumps(asdict(entry), sort_keys=True) for _, (_, entry) in sorted(chosen.items())]
         write_text(part / NAME, "".join(line + "\n" for line in lines))
+        _bring_commands(folders, part)
         part.replace(out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
     return sum(entry.status == "done" for _, entry in chosen.values()), repeated
+
+
+def _bring_commands(folders: tuple[Path, ...], part: Path) -> None:
+    """Put the folders' lists of commands one after another."""
+    texts = [
+        path.read_text(encoding="utf-8", errors="replace") for path in (f / COMMANDS for f in folders) if path.is_file()
+    ]
+    if texts:
+        write_text(part / COMMANDS, "".join(text if text.endswith("\n") else text + "\n" for text in texts))
 
 
 def _bring(folder: Path, entry: Entry, part: Path, link: bool) -> None:

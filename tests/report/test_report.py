@@ -12,10 +12,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from synth.cli.report import report
+from synth.config import Config
+from synth.provenance import COMMANDS, record_run
 from synth.report.charts import bars, histogram, ranges
 from synth.report.facts import collect
 from synth.report.page import write_report
 from synth.shards.manifest import Manifest
+from synth.shards.merge import merge
 from synth.shards.read import ShardReader
 from synth.spec import ClipSpec, from_json
 
@@ -31,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Manifest(folder).record(path, {"render": 2.0, "simulate": 1.0})
     with ShardReader(path) as reader:
         spec = from_json(ClipSpec, reader.attributes["spec"])
+    record_run(folder, ["render", "--clips", "2", "--out", "a folder<i>"], Config())
     refused = ClipSpec(**{name: getattr(spec, name) for name in spec.__slots__} | {"index": 99})
     Manifest(folder).reject(refused, ("<b>tshirt</b>: drift 7 cm",))
     return folder
@@ -51,6 +55,15 @@ def test_the_page_is_whole_in_one_file(folder: Path, tmp_path: Path) -> None:
     for entry in Manifest(folder).entries().values():
         assert entry.clip_id in page
     assert "4 s" in page  # of rendering, both clips together
+    assert "$ synth render --clips 2 --out &#x27;a folder&lt;i&gt;&#x27;" in page
+    assert "&quot;sequences&quot;: &quot;cmu&quot;" in page  # the settings that were not given, too
+
+
+def test_commands_of_a_merged_folder_are_those_of_both(folder: Path, tmp_path: Path) -> None:
+    merge((folder,), tmp_path / "week")
+    with (tmp_path / "week" / COMMANDS).open("a") as stream:
+        stream.write('{"command": 3}\n{"torn')
+    assert [run.command for run in collect(tmp_path / "week").runs] == ["synth render --clips 2 --out 'a folder<i>'"]
 
 
 def test_facts_are_those_of_the_shards(folder: Path) -> None:
