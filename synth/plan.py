@@ -9,7 +9,7 @@ from jaxtyping import Float
 from synth.assets import reference
 from synth.body import lbs
 from synth.body.model import find_bodies, load_body
-from synth.cloth.outfit import outfits, sample_outfit, taken_in_turn
+from synth.cloth.outfit import outfits, sample_items, sample_outfit, taken_in_turn
 from synth.config import Config
 from synth.errors import SynthError
 from synth.motion import catalog, sampler
@@ -18,7 +18,7 @@ from synth.motion.variation import Variations
 from synth.rng import generator
 from synth.scene.cameras import extents
 from synth.scene.sample import find_files, sample_cloth, sample_scene
-from synth.spec import BodySpec, ClipSpec, RenderSpec, SceneSpec, SimulationSpec
+from synth.spec import BodySpec, ClipSpec, GarmentSpec, RenderSpec, SceneSpec, SimulationSpec
 from synth.types import BodyModel
 
 Array = np.ndarray
@@ -52,7 +52,10 @@ class Planner:
             frames=motion.frames,
             fps=motion.fps,
             method=motion.interpolation,
-            variations=Variations(mirror_share=motion.mirror_share, speed=motion.speed, yaw=motion.yaw),
+            variations=Variations(
+                mirror_share=motion.mirror_share, speed=motion.speed, yaw=motion.yaw, hands=motion.hands
+            ),
+            pairs=motion.pairs,
         )
         self.clip = cache(self._clip)
 
@@ -74,22 +77,39 @@ class Planner:
         betas = self._sample_betas(body, index, attempt)
         dressing = generator(config.seed, index, attempt, "outfit")
         names = self._outfits[(index + attempt) % len(self._outfits)]
+        outfit = sample_outfit(dressing, names, lambda rng: sample_cloth(rng, self._files.textures))
+        scene = self._sample_scene(index, attempt, body, betas)
         return ClipSpec(
             seed=config.seed,
             index=index,
             motion=motion,
             body=BodySpec(file=reference(path), name=body.name, gender=gender, betas=tuple(betas.tolist())),
-            outfit=sample_outfit(dressing, names, lambda rng: sample_cloth(rng, self._files.textures)),
+            outfit=outfit,
+            items=() if not names else self._sample_items(index, attempt, outfit, scene),
             simulation=SimulationSpec(
                 solver=config.cloth.solver, quality=config.cloth.quality, retries=config.cloth.retries
             ),
-            scene=self._sample_scene(index, attempt, body, betas),
+            scene=scene,
             render=RenderSpec(
                 samples=config.render.samples,
                 denoise=config.render.denoise,
                 jpeg_quality=config.render.jpeg_quality,
                 exposure=config.render.exposure,
             ),
+        )
+
+    def _sample_items(
+        self, index: int, attempt: int, outfit: tuple[GarmentSpec, ...], scene: SceneSpec
+    ) -> tuple[GarmentSpec, ...]:
+        """Hair in the colour of the scalp's, which the bald have in that of their skin, and shoes."""
+        skin, cloth = scene.skin, self.config.cloth
+        return sample_items(
+            generator(self.config.seed, index, attempt, "items"),
+            outfit,
+            hair=cloth.hair,
+            shoes=cloth.shoes,
+            hair_colour=None if skin.accent == skin.colour else skin.accent,
+            look=lambda rng: sample_cloth(rng, ()),
         )
 
     def _sample_betas(self, body: BodyModel, index: int, attempt: int) -> Float[Array, " B"]:

@@ -36,6 +36,8 @@ class VariationSpec:
     """Of the new motion over that of the old."""
     yaw: float = 0.0
     """Turn about the vertical [rad]."""
+    hands: tuple[float, float] | None = dataclasses.field(default=None, metadata={"left_out": True})
+    """How far the left and the right hand are closed [rad]; None leaves them as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,8 @@ class ClipSpec:
     scene: SceneSpec
     render: RenderSpec
     spec_version: int = 1
+    items: tuple[GarmentSpec, ...] = dataclasses.field(default=(), metadata={"left_out": True})
+    """Hair and shoes: they follow the body without simulation, and come after the outfit in the labels."""
 
     @property
     def clip_id(self) -> str:

@@ -116,7 +116,15 @@ def info(name: str, amass_root: str) -> None:
 @click.option("--unit", type=click.FloatRange(1e-6, 1e3), help="Metres in a BVH file's unit.  [default: by the legs]")
 @click.option("--iterations", type=click.IntRange(25, 10_000), default=150, show_default=True, help="Of L-BFGS.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--held-out", is_flag=True, help="Measure the error at markers that the fit does not see (C3D).")
+@click.option(
+    "--batch", type=click.IntRange(1, 1024), help="Trials of a person solved together.  [default: 1; cuda: 16]"
+)
+@click.option(
+    "--held-out/--no-held-out",
+    default=True,
+    show_default=True,
+    help="Measure the error at markers that a fit does not see (C3D).",
+)
 @click.option("--again", is_flag=True, help="Fit what is there already, too.")
 def fit(
     inputs: tuple[Path, ...],
@@ -128,20 +136,24 @@ def fit(
     unit: float | None,
     iterations: int,
     device: str,
+    batch: int | None,
     held_out: bool,
     again: bool,
 ) -> None:
     """Fit the body to motion capture (AMC with its ASF, BVH, C3D) and write AMASS npz files.
 
     Folders are searched with all below. Files of one person (02 of 02_01) get one shape. What is there already is
-    kept; what cannot be read is set aside and listed at the end. report.json says how well each fit went. Frames in
-    which the person climbs or hangs on something are noted in usable.toml; the sampler leaves them out.
+    kept, so that the same command goes on after an interruption; what cannot be read is set aside and listed at the
+    end. report.json says of each sequence how far captured points are off, what the error at held-out markers is, how
+    fast resting feet slide, how far they are from the floor and how deep the deepest is in it. Frames in which the
+    person climbs or hangs on something are noted in usable.toml; the sampler leaves them out.
 
     \b
     Examples:
       synth motion fit 02_01.amc 02_03.amc --out fitted/ --gender male
       synth motion fit ~/cmu/subjects --out fitted/
-      synth motion fit 01_01.c3d --out fitted/ --held-out
+      synth motion fit 01_01.c3d --out fitted/
+      synth motion fit ~/cmu/subjects --out fitted/ --device cuda --batch 32
       synth render --sequences fitted/
     """  # noqa: D301
     from synth.body.model import load_named
@@ -149,15 +161,30 @@ def fit(
 
     if importlib.util.find_spec("torch") is None:
         raise SynthError("synth motion fit needs torch", "pip install 'raiment[train]'")
+    import torch
+
     from synth.motion.fitjob import Options, fit_trials
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SynthError("--device cuda: torch finds no CUDA device here", "Fit with --device cpu")
     model, found = load_named(body, gender), gather(inputs, out)
-    options = Options(asf=asf, fps=fps, unit=unit, iterations=iterations, device=device, again=again, held_out=held_out)
+    options = Options(
+        asf=asf,
+        fps=fps,
+        unit=unit,
+        iterations=iterations,
+        device=device,
+        again=again,
+        held_out=held_out,
+        batch=batch or (16 if device == "cuda" else 1),
+    )
     skipped, people = list(found.skipped), found.people()
     whole = len(found.trials) + len(skipped)
-    with click.progressbar(people, label="people", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        for trials in bar:
-            skipped += fit_trials(trials, model, options, click.echo)
+    with click.progressbar(
+        length=len(found.trials), label="trials", show_pos=True, file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        for trials in people:
+            skipped += fit_trials(trials, model, options, click.echo, bar.update)
     if not whole:
         raise SynthError(f"{', '.join(map(str, inputs))}: no motion capture there", "Give .amc, .bvh or .c3d files")
     if len(skipped) == whole:

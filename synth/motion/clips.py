@@ -14,7 +14,7 @@ from synth.motion import recordings
 from synth.motion.ground import stand, worn
 from synth.motion.interpolate import between, eased
 from synth.motion.resample import resample
-from synth.motion.variation import faster, mirrored, turned
+from synth.motion.variation import closed, faster, mirrored, turned
 from synth.spec import MotionSpec, VariationSpec
 from synth.types import BodyModel, Motion
 
@@ -59,10 +59,11 @@ def realise(
 
 
 def _varied(motion: Motion, variation: VariationSpec | None, body: BodyModel, betas: Float[Array, " B"]) -> Motion:
-    """Mirror and turn; the speed is changed before resampling."""
+    """Mirror, close the hands, turn; the speed is changed before resampling."""
     if variation is None:
         return motion
     motion = mirrored(motion) if variation.mirror else motion
+    motion = closed(motion, variation.hands) if variation.hands else motion
     return turned(motion, variation.yaw, shaped(body, betas)[1][0]) if variation.yaw else motion
 
 

@@ -39,12 +39,22 @@ class Options:
     device: str = "cpu"
     again: bool = False
     """Fit what is there already, too."""
-    held_out: bool = False
+    held_out: bool = True
     """Measure the error of markers that the fit does not see."""
+    batch: int = 1
+    """Trials of a person that are solved together."""
+
+
+HELD_OUT_HZ = 15.0
+"""Rate at which the error of held-out markers is measured, for it takes five fits."""
 
 
 def fit_trials(
-    trials: Sequence[Trial], body: BodyModel, options: Options, tell: Callable[[str], None] = lambda line: None
+    trials: Sequence[Trial],
+    body: BodyModel,
+    options: Options,
+    tell: Callable[[str], None] = lambda line: None,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> list[Skipped]:
     """Fit one person's files of one kind and write AMASS npz files, a report and `usable.toml` beside them.
 
@@ -56,6 +66,7 @@ def fit_trials(
         body: Model of the person's gender.
         options: How.
         tell: Takes a line about each file as it is done.
+        advance: Takes how many files are done with, as they are.
 
     Returns:
         What was set aside.
@@ -65,6 +76,7 @@ def fit_trials(
     for trial in trials:
         if trial not in wanted:
             tell(f"{trial.out}: kept")
+            advance(1)
     captured: list[tuple[Trial, Captured]] = []
     for trial in wanted:
         try:
@@ -76,13 +88,18 @@ def fit_trials(
             captured.append((trial, motion))
         except (SynthError, OSError, MemoryError) as error:
             skipped.append(Skipped(path=trial.path, reason=str(error).removeprefix(f"{trial.path}: ")))
+            advance(1)
     if captured:
-        skipped += _fit(captured, body, options, tell)
+        skipped += _fit(captured, body, options, tell, advance)
     return skipped
 
 
 def _fit(
-    captured: list[tuple[Trial, Captured]], body: BodyModel, options: Options, tell: Callable[[str], None]
+    captured: list[tuple[Trial, Captured]],
+    body: BodyModel,
+    options: Options,
+    tell: Callable[[str], None],
+    advance: Callable[[int], None],
 ) -> list[Skipped]:
     first = captured[0][0]
     stage = first.out.with_name(f"{first.person}_{first.path.suffix[1:].lower()}_stagei.npz")
@@ -94,17 +111,24 @@ def _fit(
         constants = _constants(motions, body, options)
         _write_stage(stage, labels, constants, body)
     skipped = []
-    for trial, motion in captured:
+    for k in range(0, len(captured), options.batch):
+        batch = captured[k : k + options.batch]
+        begun = perf_counter()
         try:
-            tell(_fit_one(trial, motion, constants, labels, body, options))
+            fits = _fitted([motion for _, motion in batch], constants, labels, body, options)
         except SynthError as error:
-            skipped.append(Skipped(path=trial.path, reason=str(error)))
+            skipped += [Skipped(path=trial.path, reason=str(error)) for trial, _ in batch]
+        else:
+            spent = (perf_counter() - begun) / sum(len(motion) for _, motion in batch)
+            for (trial, motion), found in zip(batch, fits, strict=True):
+                tell(_write(trial, motion, found, spent, body, options))
+        advance(len(batch))
     return skipped
 
 
 def _settings(motion: Captured, options: Options) -> FitSettings:
     base = moshmarkers.MARKER_SETTINGS if isinstance(motion, MarkerMotion) else FitSettings()
-    return replace(base, iterations=options.iterations, device=options.device)
+    return replace(base, iterations=options.iterations, device=options.device, batch=options.batch)
 
 
 def _constants(motions: list[Captured], body: BodyModel, options: Options) -> Constants:
@@ -115,32 +139,46 @@ def _constants(motions: list[Captured], body: BodyModel, options: Options) -> Co
     return mosh.person(skeletons, body, _settings(skeletons[0], options))
 
 
-def _fit_one(
-    trial: Trial, motion: Captured, constants: Constants, labels: Sequence[str], body: BodyModel, options: Options
-) -> str:
-    begun, settings = perf_counter(), _settings(motion, options)
-    if isinstance(motion, MarkerMotion):
-        (result,) = moshmarkers.fit_person([motion], body, settings, constants, labels)
-    else:
-        (result,) = mosh.fit_person([motion], body, settings, constants)
-    spent = perf_counter() - begun
-    report = measured(result, body)
+def _fitted(
+    motions: list[Captured], constants: Constants, labels: Sequence[str], body: BodyModel, options: Options
+) -> list[mosh.Fit]:
+    """Fits of some trials of one person, solved together."""
+    settings = _settings(motions[0], options)
+    markers = [m for m in motions if isinstance(m, MarkerMotion)]
+    if markers:
+        return moshmarkers.fit_person(markers, body, settings, constants, labels)
+    return mosh.fit_person([m for m in motions if isinstance(m, SkeletonMotion)], body, settings, constants)
+
+
+def _write(trial: Trial, motion: Captured, found: mosh.Fit, spent: float, body: BodyModel, options: Options) -> str:
+    """Write a fit and what is to be said of it; `spent` is in seconds a frame."""
+    report: dict[str, Any] = measured(found, body) | {"held_out_marker_mm": None}
     if options.held_out and isinstance(motion, MarkerMotion):
-        errors = moshmarkers.held_out_errors(motion, body, settings)
-        report["held_out_marker_mm"] = round(1e3 * float(np.nanmean([np.nanmean(e) for e in errors.values()])), 2)
-    stretches = grounded(result.lowest, result.motion.fps)
-    amass.write(trial.out, result.motion, result.betas, body.gender, model=body.name, source=trial.path.name)
+        report["held_out_marker_mm"] = _held_out(motion, body, _settings(motion, options))
+    stretches = grounded(found.lowest, found.motion.fps)
+    amass.write(trial.out, found.motion, found.betas, body.gender, model=body.name, source=trial.path.name)
     note_usable(trial.out.with_name(catalog.USABLE), trial.out.stem, stretches)
-    report |= {"frames": len(motion), "seconds": round(spent, 2), "source": trial.path.name}
+    report |= {"frames": len(motion), "ms_per_frame": round(1e3 * spent, 2), "source": trial.path.name}
     _note(trial.out.with_name(REPORT), trial.out.stem, report)
     usable = sum(last - start for start, last in stretches) / len(motion)
     told = f"{trial.out}: {len(motion)} frames, points {report['residual_mm']:.1f} mm off, resting feet "
     told += (
-        f"{report['contact_mm']:.1f} mm off the floor, {usable:.0%} usable, {1e3 * spent / len(motion):.1f} ms a frame"
+        f"{report['contact_mm']:.1f} mm off the floor, sliding {report['skating_mm_s']:.0f} mm/s, deepest "
+        f"{report['sinking_mm']:.0f} mm, {usable:.0%} usable, {1e3 * spent:.1f} ms a frame"
     )
-    return told + (
-        f", held-out markers {report['held_out_marker_mm']:.1f} mm" if "held_out_marker_mm" in report else ""
-    )
+    held = report["held_out_marker_mm"]
+    return told if held is None else f"{told}, held-out markers {held:.1f} mm"
+
+
+def _held_out(motion: MarkerMotion, body: BodyModel, settings: FitSettings) -> float | None:
+    """Mean error of markers that a fit does not see [mm]; None if there is not enough to hold anything out."""
+    step = max(1, round(motion.fps / HELD_OUT_HZ))
+    motion = motion.frames(0, len(motion), step) if len(motion) > 8 * step else motion
+    if len(motion) < 8:
+        return None
+    errors = moshmarkers.held_out_errors(motion, body, settings).values()
+    seen = [np.nanmean(error) for error in errors if not np.isnan(error).all()]
+    return round(1e3 * float(np.mean(seen)), 2) if seen else None
 
 
 def note_usable(path: Path, stem: str, stretches: list[tuple[int, int]]) -> None:

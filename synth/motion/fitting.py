@@ -1,392 +1,41 @@
 """The solver behind every fit of the body to a capture, whether of a skeleton's joints or of markers.
 
-Source: Loper et al., "MoSh: Motion and Shape Capture from Sparse Markers" (2014): one shape for a person, constant
-latent places of the captured points, Geman-McClure distances, smoothness. Here all frames are solved at once with
-L-BFGS, from coarse to fine in time: shape and latent places at about 15 frames a second over all of a person's trials,
-then the pose alone at 15, 60 and all frames a second, each starting from the one before. The floor is an unknown plane
-that feet at rest touch and nothing goes below. Unknowns are scaled so that one is about one standard deviation.
+All frames are solved at once with L-BFGS, from coarse to fine in time: shape and latent places at about 15 frames a
+second over all of a person's trials, then the pose alone at 15, 60 and all frames a second, each starting from the one
+before. What is minimised is in `synth.motion.problem`.
 """
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
-from synth.body.joints import JOINT_NAMES, PARENTS
-from synth.motion.contact import Soles, soles
-from synth.motion.prior import LIMITS, PosePrior, limit_bounds
-from synth.types import BodyModel
+from synth.motion.kinematics import Kinematics, Pose, Tensor, skinned
+from synth.motion.prior import PosePrior
+from synth.motion.problem import LATENT, Capture, Constants, FitSettings, Problem, Solution, Start, Targets
 
 Array = np.ndarray
-Tensor = torch.Tensor
-log = logging.getLogger(__name__)
 
-TURN, STEP, LATENT, LEVEL = 0.1, 0.02, 0.02, 0.02
-"""What one stands for in the unknowns: six numbers of a rotation, translation, latent places and floor [m]."""
+__all__ = [
+    "Capture",
+    "Constants",
+    "FitSettings",
+    "Kinematics",
+    "Pose",
+    "Solution",
+    "Targets",
+    "Tensor",
+    "find_constants",
+    "frames_at",
+    "skinned",
+    "solve",
+]
+
 COARSE, MIDDLE = 15.0, 60.0
 """Rates of the coarser solutions [Hz]."""
 SAMPLE = 600
 """Frames that shape and latent places are found from, at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitSettings:
-    """Weights of the fit's terms; lengths and angles are the size at which a term costs about one."""
-
-    iterations: int = 150
-    """Of L-BFGS at the coarsest rate; finer ones take a quarter and an eighth."""
-    noise: float = 0.01
-    """Distance between fitted and captured points [m]."""
-    outlier: float = 0.05
-    """Distance beyond which a point pulls less and less [m]."""
-    rotation: float = 6.0
-    """Weight of the distance from the retargeted rotations, where a skeleton gives them."""
-    prior: float = 0.0
-    """Weight of the learned pose prior."""
-    limits: float = 0.0
-    """Weight of the joints' limits, 5 degrees beyond costing one."""
-    jerkiness: float = 0.05
-    """Weight of the joints' second differences over 1.5 mm at 120 Hz."""
-    turning: float = 0.02
-    """Weight of the rotations' second differences over 0.01 at 120 Hz."""
-    contact: float = 0.01
-    """Height of a resting foot over the floor [m]."""
-    sinking: float = 0.005
-    """Depth of a foot below the floor [m]."""
-    slope: float = 0.01
-    """Tilt of the captured floor [rad]."""
-    device: str = "cpu"
-    """"cpu" or "cuda"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Capture:
-    """What is fitted to: K points over T frames and where to start. World Y up [m]."""
-
-    source: str
-    fps: float
-    points: Float[Array, "T K 3"]
-    """NaN where a point was not seen."""
-    rotations: Float[Array, "T 24 3 3"]
-    """Rotations of the joints in the world to start from; kept near them by `FitSettings.rotation`."""
-    pelvis: Float[Array, "T 3"]
-    """Where the pelvis starts."""
-    resting: Float[Array, "T 2"]
-    """1 where the left or right foot rests on the floor."""
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def at(self, frames: Array) -> "Capture":
-        """Some of the frames."""
-        rate = self.fps * (len(frames) - 1) / max(frames[-1] - frames[0], 1) if len(frames) > 1 else self.fps
-        return replace(
-            self,
-            fps=rate,
-            points=self.points[frames],
-            rotations=self.rotations[frames],
-            pelvis=self.pelvis[frames],
-            resting=self.resting[frames],
-        )
-
-
-@runtime_checkable
-class Targets(Protocol):
-    """Where the captured points sit on the body."""
-
-    weights: Tensor
-    """Of each point, (K,)."""
-
-    def fitted(self, pose: "Pose", betas: Tensor, latent: Tensor) -> Tensor:
-        """Positions (T, K, 3) of the points on the posed body, latent places [m] being (K, 3)."""
-        ...
-
-    def latent_cost(self, latent: Tensor) -> Tensor:
-        """What latent places far from the expected ones cost."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pose:
-    """A posed skeleton, as tensors."""
-
-    six: Tensor
-    """Two columns of each local rotation, not orthonormal yet (T, 24, 6)."""
-    local: Tensor
-    joints: Tensor
-    world: Tensor
-    rest: Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Constants:
-    """What does not change while a person is captured."""
-
-    betas: Float[Array, " B"]
-    latent: Float[Array, "K 3"]
-    """[m]"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Solution:
-    """A solved capture, world Y up, the floor where it was captured."""
-
-    rotations: Float[Array, "T 24 3 3"]
-    """Local rotations."""
-    pelvis: Float[Array, "T 3"]
-    fitted: Float[Array, "T K 3"]
-    slopes: Float[Array, " 2"]
-    """Rise of the floor along x and z."""
-    start: "Start"
-    """To start another solution from."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Start:
-    """The unknowns of each frame, relative to what the capture starts from."""
-
-    turns: Float[Array, "T 24 6"]
-    steps: Float[Array, "T 3"]
-
-
-class Kinematics:
-    """A body's skeleton and soles on a device."""
-
-    def __init__(self, body: BodyModel, device: str = "cpu") -> None:
-        self.device = device
-        self.rest = self.tensor(body.J_regressor @ body.v_template)
-        self.rest_shape = self.tensor(np.einsum("jv,vcb->jcb", body.J_regressor, body.shapedirs))
-        self.soles = [_TorchSoles(sole, self.tensor) for sole in soles(body)]
-        self.shapes = body.shapedirs.shape[2]
-        depth = [0]
-        for j in range(1, 24):
-            depth.append(depth[PARENTS[j]] + 1)
-        self._levels = [[j for j in range(24) if depth[j] == level] for level in range(1, max(depth) + 1)]
-        order = [0, *(j for level in self._levels for j in level)]
-        self._place = {j: k for k, j in enumerate(order)}
-        self._order = torch.as_tensor(np.argsort(order), device=device)
-
-    def tensor(self, array: Array) -> Tensor:
-        """An array in single precision on the device."""
-        return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32, device=self.device)
-
-    def posed(self, six: Tensor, transl: Tensor, betas: Tensor) -> Pose:
-        """Forward kinematics, level by level of the tree.
-
-        Args:
-            six: Two columns of each local rotation (Zhou et al. 2019), (T, 24, 6).
-            transl: SMPL's translation [m], (T, 3).
-            betas: Shape.
-        """
-        first = torch.nn.functional.normalize(six[..., :3], dim=-1)
-        second = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
-        second = torch.nn.functional.normalize(second, dim=-1)
-        local = torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
-        rest = self.rest + self.rest_shape @ betas
-        world, joints = local[:, :1], (rest[0] + transl)[:, None]
-        turns, places = [world], [joints]
-        above = {0: 0}
-        for level in self._levels:
-            parents = [int(PARENTS[j]) for j in level]
-            columns = [above[p] for p in parents]
-            up = world[:, columns]
-            bones = (rest[level] - rest[parents])[None, :, :, None]
-            joints = joints[:, columns] + (up @ bones)[..., 0]
-            world = up @ local[:, level]
-            above = {j: k for k, j in enumerate(level)}
-            turns.append(world)
-            places.append(joints)
-        return Pose(
-            six=six,
-            local=local,
-            joints=torch.cat(places, dim=1)[:, self._order],
-            world=torch.cat(turns, dim=1)[:, self._order],
-            rest=rest,
-        )
-
-
-class _Problem:
-    """The unknowns of some captures' frames, end to end, and what they cost."""
-
-    def __init__(
-        self,
-        captures: Sequence[Capture],
-        body: Kinematics,
-        targets: Targets,
-        settings: FitSettings,
-        prior: PosePrior | None,
-        constants: Constants | None,
-        start: Start | None = None,
-    ) -> None:
-        tensor = body.tensor
-        self.body, self.targets, self.settings = body, targets, settings
-        self.lengths = [len(capture) for capture in captures]
-        frames = sum(self.lengths)
-        points = np.concatenate([capture.points for capture in captures])
-        self.points, self.seen = tensor(np.nan_to_num(points)), tensor(~np.isnan(points[..., 0]))
-        rotations = np.concatenate([capture.rotations for capture in captures])
-        self.copied = tensor(rotations)
-        local = rotations.copy()
-        local[:, 1:] = np.swapaxes(rotations[:, PARENTS[1:]], -1, -2) @ rotations[:, 1:]
-        self.start = tensor(np.swapaxes(local[..., :2], -1, -2).reshape(frames, 24, 6))
-        self.start_transl = tensor(np.concatenate([c.pelvis for c in captures])) - body.rest[0]
-        self.resting = tensor(np.concatenate([capture.resting for capture in captures]))
-        owner = np.repeat(np.arange(len(captures)), self.lengths)
-        self.owner = torch.as_tensor(owner, device=body.device)
-        pace = np.array([capture.fps / 120.0 for capture in captures])[owner[1:-1]] ** 2
-        self.pace = tensor(pace * (owner[2:] == owner[:-2]))[:, None, None]
-        self.stiffness = tensor(stiffness())
-        self.prior = None if prior is None else (tensor(prior.mean), tensor(prior.whitening))
-        lower, upper = limit_bounds()
-        self.limits = tensor(lower), tensor(upper)
-        self.turns = tensor(np.zeros((frames, 24, 6)) if start is None else start.turns).clone().requires_grad_()
-        self.steps = tensor(np.zeros((frames, 3)) if start is None else start.steps).clone().requires_grad_()
-        self.plane = tensor(np.zeros((len(captures), 3))).requires_grad_()
-        self.betas = tensor(np.zeros(body.shapes) if constants is None else constants.betas)
-        latent = np.zeros((points.shape[1], 3)) if constants is None else constants.latent / LATENT
-        self.latent = tensor(latent)
-        self.unknowns = [self.turns, self.steps, self.plane]
-        if constants is None:
-            self.unknowns += [self.betas.requires_grad_(), self.latent.requires_grad_()]
-        self.ground = self._first_ground()
-
-    @property
-    def slopes(self) -> Tensor:
-        """Rise of each capture's floor along x and z."""
-        return self.plane[:, 1:] * self.settings.slope
-
-    def pose(self) -> Pose:
-        """As the unknowns are now."""
-        return self.body.posed(self.start + self.turns * TURN, self.start_transl + self.steps * STEP, self.betas)
-
-    def heights(self, pose: Pose) -> list[Tensor]:
-        """Height of each foot's sole points over the floor."""
-        level = (self.ground + self.plane[:, 0] * LEVEL)[self.owner]
-        slopes = self.slopes[self.owner]
-        heights = []
-        for sole in self.body.soles:
-            points = sole.posed(pose, self.betas)
-            heights.append(points[..., 1] - level[:, None] - (points[..., [0, 2]] @ slopes[..., None])[..., 0])
-        return heights
-
-    def loss(self) -> Tensor:
-        """Cost of a frame, mean over frames."""
-        pose = self.pose()
-        return self._data(pose) + self._rotations(pose) + self._smoothness(pose) + self._floor(pose) + self._constants()
-
-    def _data(self, pose: Pose) -> Tensor:
-        s = self.settings
-        squared = ((self.targets.fitted(pose, self.betas, self.latent * LATENT) - self.points) ** 2).sum(-1)
-        robust = squared / (squared + s.outlier**2) * (s.outlier / s.noise) ** 2
-        return (self.targets.weights * self.seen * robust).sum(1).mean()
-
-    def _rotations(self, pose: Pose) -> Tensor:
-        s = self.settings
-        loss = pose.six.new_zeros(())
-        if s.rotation:
-            turned = ((pose.world - self.copied) ** 2).sum((-1, -2))
-            loss = loss + s.rotation * (self.stiffness * turned).sum(1).mean()
-        if s.prior and self.prior is not None:
-            mean, whitening = self.prior
-            feature = pose.local[:, 1:22, :, :2].transpose(-1, -2).reshape(len(pose.six), -1)
-            loss = loss + s.prior * ((feature - mean) @ whitening).square().sum(1).mean()
-            loss = (
-                loss
-                + s.prior
-                * 100.0
-                * (pose.local[:, 22:, :, :2] - torch.eye(3)[:, :2].to(mean)).square().sum((1, 2, 3)).mean()
-            )
-        if s.limits:
-            lower, upper = self.limits
-            angle = rotation_angles(pose.local[:, 1:])
-            beyond = torch.relu(lower - angle) + torch.relu(angle - upper)
-            loss = loss + s.limits * (beyond / LIMITS.softness).square().sum((1, 2)).mean()
-        return loss
-
-    def _smoothness(self, pose: Pose) -> Tensor:
-        joints, six = pose.joints, pose.six
-        if len(joints) < 3:
-            return six.new_zeros(())
-        bend = (joints[2:] - 2 * joints[1:-1] + joints[:-2]) * self.pace / 0.0015
-        swing = (six[2:] - 2 * six[1:-1] + six[:-2]) * self.pace / 0.01
-        s = self.settings
-        return s.jerkiness * (bend**2).sum((-1, -2)).mean() + s.turning * (swing**2).sum((-1, -2)).mean()
-
-    def _floor(self, pose: Pose) -> Tensor:
-        s, loss = self.settings, pose.six.new_zeros(())
-        for foot, height in enumerate(self.heights(pose)):
-            lowest = -torch.logsumexp(-height / 0.003, dim=1) * 0.003 + 0.003 * np.log(height.shape[1] / 4)
-            square = (lowest / s.contact) ** 2
-            loss = loss + (self.resting[:, foot] * square / (1 + square / 25)).mean()
-            loss = loss + (torch.relu(-height) / s.sinking).square().sum(1).mean()
-        return loss
-
-    def _constants(self) -> Tensor:
-        loss = 0.5 * (self.plane[:, 1:] ** 2).sum()
-        return loss + 0.5 * (self.betas**2).sum() + self.targets.latent_cost(self.latent * LATENT)
-
-    def _first_ground(self) -> Tensor:
-        """Height of each capture's floor as the resting feet have it at the start."""
-        self.ground = self.body.tensor(np.zeros(len(self.lengths)))
-        with torch.no_grad():
-            low = torch.stack([h.min(dim=1).values for h in self.heights(self.pose())], dim=1)
-        levels = []
-        for part, rest in zip(low.split(self.lengths), self.resting.split(self.lengths), strict=True):
-            levels.append((part[rest > 0] if (rest > 0).any() else part.min(dim=1).values).median())
-        return torch.stack(levels)
-
-    def solve(self, iterations: int) -> None:
-        """Run L-BFGS."""
-        frames = sum(self.lengths)
-        optimiser = torch.optim.LBFGS(
-            self.unknowns, max_iter=25, history_size=20, line_search_fn="strong_wolfe", tolerance_change=0.0
-        )
-
-        def closure() -> Tensor:
-            optimiser.zero_grad()
-            loss = self.loss() * frames
-            loss.backward()
-            return loss
-
-        for done in range(0, iterations, 25):
-            optimiser.param_groups[0]["max_iter"] = min(25, iterations - done)
-            loss = optimiser.step(closure)
-            log.debug("%d frames, %d iterations, loss %.4f", frames, done, float(loss.detach()) / frames)
-
-    def solutions(self) -> list[Solution]:
-        """One for each capture."""
-        with torch.no_grad():
-            pose = self.pose()
-            fitted = self.targets.fitted(pose, self.betas, self.latent * LATENT)
-            parts = [t.cpu().split(self.lengths) for t in (pose.local, pose.joints, fitted, self.turns, self.steps)]
-            slopes = self.slopes.cpu().numpy().astype(np.float64)
-
-        def as_array(part: Tensor) -> Array:
-            return part.detach().numpy().astype(np.float64)
-
-        return [
-            Solution(
-                rotations=as_array(local),
-                pelvis=as_array(joints[:, 0]),
-                fitted=as_array(points),
-                slopes=slope,
-                start=Start(turns=as_array(turns), steps=as_array(steps)),
-            )
-            for local, joints, points, turns, steps, slope in zip(*parts, slopes, strict=True)
-        ]
-
-    def constants(self) -> Constants:
-        """Shape and latent places."""
-        with torch.no_grad():
-            return Constants(
-                betas=self.betas.cpu().numpy().astype(np.float64),
-                latent=(self.latent * LATENT).cpu().numpy().astype(np.float64),
-            )
 
 
 def find_constants(
@@ -410,7 +59,7 @@ def find_constants(
     chosen = [capture.at(frames_at(len(capture), capture.fps, rate)) for capture in captures]
     constants, start = None, None
     for settings in stages:
-        problem = _Problem(chosen, body, targets, settings, prior, None, start)
+        problem = Problem(chosen, body, targets, settings, prior, None, start)
         if constants is not None:
             with torch.no_grad():
                 problem.betas.copy_(body.tensor(constants.betas))
@@ -434,17 +83,34 @@ def solve(
     """Find the pose of each frame, shape and latent places being known.
 
     Args:
-        captures: Trials to solve together, one batch; on a CPU one at a time is as fast.
+        captures: Trials; `batch` of the last stage's settings at a time are solved together.
         body: Model.
         targets: Where the points sit.
         constants: From `find_constants`.
         stages: Settings at the coarsest rate, one after the other; finer rates take the last.
         prior: Of poses.
     """
+    batch = max(1, stages[-1].batch)
+    return [
+        solution
+        for k in range(0, len(captures), batch)
+        for solution in _solve_together(captures[k : k + batch], body, targets, constants, stages, prior)
+    ]
+
+
+def _solve_together(
+    captures: Sequence[Capture],
+    body: Kinematics,
+    targets: Targets,
+    constants: Constants,
+    stages: Sequence[FitSettings],
+    prior: PosePrior | None,
+) -> list[Solution]:
+    """One batch, from coarse to fine."""
 
     def solved(chosen: list[Array], settings: FitSettings, start: Start | None, iterations: int) -> list[Solution]:
         parts = [capture.at(frames) for capture, frames in zip(captures, chosen, strict=True)]
-        problem = _Problem(parts, body, targets, settings, prior, constants, start)
+        problem = Problem(parts, body, targets, settings, prior, constants, start)
         problem.solve(iterations)
         return problem.solutions()
 
@@ -484,45 +150,3 @@ def _between(known: Array, values: Array, frames: Array) -> Array:
         flat = values.reshape(len(values), -1)
         return np.stack([np.interp(frames, known, column) for column in flat.T], axis=1).reshape(-1, *values.shape[1:])
     return CubicSpline(known, values, axis=0)(frames)
-
-
-def rotation_angles(rotations: Tensor) -> Tensor:
-    """Turn about each axis [rad] (..., 3): twice the arctangent of the Gibbs vector; the twist for the bone's axis."""
-    axial = torch.stack(
-        [
-            rotations[..., 2, 1] - rotations[..., 1, 2],
-            rotations[..., 0, 2] - rotations[..., 2, 0],
-            rotations[..., 1, 0] - rotations[..., 0, 1],
-        ],
-        dim=-1,
-    )
-    trace = rotations.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
-    return 2.0 * torch.atan2(axial, 1.0 + trace + 1e-4)
-
-
-def stiffness() -> Float[Array, " 24"]:
-    """How firmly each joint keeps the rotation it starts from: where positions say little, more."""
-    firm = np.full(24, 0.25)
-    for name, value in {"pelvis": 0.5, "head": 2.0}.items():
-        firm[JOINT_NAMES.index(name)] = value
-    for joint, value in {"ankle": 0.6, "foot": 0.6, "wrist": 0.6, "collar": 2.0}.items():
-        for side in ("left", "right"):
-            firm[JOINT_NAMES.index(f"{side}_{joint}")] = value
-    return firm
-
-
-class _TorchSoles:
-    def __init__(self, sole: Soles, tensor: Callable[[Array], Tensor]) -> None:
-        self.points, self.shape, self.weights = tensor(sole.points), tensor(sole.shapedirs), tensor(sole.weights)
-
-    def posed(self, pose: Pose, betas: Tensor) -> Tensor:
-        """Linear blend skinning of the sole's points; pose blend shapes hardly move them."""
-        return skinned(self.points + self.shape @ betas, self.weights, pose)
-
-
-def skinned(points: Tensor, weights: Tensor, pose: Pose) -> Tensor:
-    """Linear blend skinning of points at rest (K, 3), or of each frame's (T, K, 3)."""
-    frames, count = len(pose.world), len(weights)
-    blended = (weights @ pose.world.reshape(frames, 24, 9)).reshape(frames, count, 3, 3)
-    shift = pose.joints - (pose.world @ pose.rest[..., None])[..., 0]
-    return (blended @ points[..., None])[..., 0] + weights @ shift

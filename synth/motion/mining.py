@@ -9,7 +9,7 @@ distance only falls as poses are used up, so an old one is a bound, and few rows
 together are one pass over the distance matrix in blocks; nothing of its size is held.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +130,7 @@ def mine(
     return [pair for pair, _ in zip(found, range(count), strict=False)]
 
 
-def pairs_of(pool: Pool, *, apart: float = 1.0) -> Iterator[Pair]:
+def pairs_of(pool: Pool, *, apart: float = 1.0, wanted: Callable[[Pair], bool] = lambda pair: True) -> Iterator[Pair]:
     """Yield the most contrasting pair, then the most contrasting of those unlike it, until the poses are used up.
 
     After each pair, poses within `apart` of one of its two are no longer taken. Ties go to the pose that comes first.
@@ -138,17 +138,21 @@ def pairs_of(pool: Pool, *, apart: float = 1.0) -> Iterator[Pair]:
     Args:
         pool: From `pooled`.
         apart: See above [rad].
+        wanted: Says whether a pair will do; of one that will not, poses within a quarter of `apart` are used up.
     """
     search = _Search(pool.poses)
     while (found := search.farthest()) is not None:
         i, j, distance = found
-        yield Pair(
+        pair = Pair(
             sequences=(int(pool.numbers[i]), int(pool.numbers[j])),
             frames=(int(pool.frames[i]), int(pool.frames[j])),
             distance=distance,
         )
-        search.use(i, apart)
-        search.use(j, apart)
+        good = wanted(pair)
+        if good:
+            yield pair
+        search.use(i, apart if good else apart / 4)
+        search.use(j, apart if good else apart / 4)
 
 
 class _Search:
@@ -211,6 +215,8 @@ class _Search:
     def use(self, at: int, apart: float) -> None:
         """Take a pose, and what is like it, out of the search."""
         free = np.flatnonzero(self.free)
+        if not len(free):
+            return
         one = self.poses[at : at + 1].astype(np.float64)
         self.free[free[pose_distances(self.poses[free].astype(np.float64), one)[:, 0] < apart]] = False
         self.free[at] = False

@@ -94,10 +94,8 @@ def fit_person(
     joints = JointTargets(kinematics)
     constants = person(motions, body, settings) if constants is None else constants
     captures = [capture(motion, body) for motion in motions]
-    return [
-        finished(taken, solve([taken], kinematics, joints, constants, [settings])[0], constants, body)
-        for taken in captures
-    ]
+    solutions = solve(captures, kinematics, joints, constants, [settings])
+    return [finished(taken, found, constants, body) for taken, found in zip(captures, solutions, strict=True)]
 
 
 def person(motions: Sequence[SkeletonMotion], body: BodyModel, settings: FitSettings | None = None) -> Constants:

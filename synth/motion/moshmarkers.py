@@ -75,10 +75,8 @@ def fit_person(
     kinematics, stages, prior = Kinematics(body, settings.device), _stages(settings), priors.load()
     targets = MarkerTargets(kinematics, attach(body, labels or labels_of(motions)))
     captures = [capture(motion, targets.attachment, body) for motion in motions]
-    return [
-        finished(taken, solve([taken], kinematics, targets, constants, stages, prior)[0], constants, body)
-        for taken in captures
-    ]
+    solutions = solve(captures, kinematics, targets, constants, stages, prior)
+    return [finished(taken, found, constants, body) for taken, found in zip(captures, solutions, strict=True)]
 
 
 def person(motions: Sequence[MarkerMotion], body: BodyModel, settings: FitSettings = MARKER_SETTINGS) -> Constants:

@@ -126,6 +126,12 @@ def load(path: Path | None = None) -> PosePrior:
     return PosePrior(mean=mean, whitening=whitening)
 
 
+def axis_turns(rotations: Float[Array, "*B 3 3"]) -> Float[Array, "*B 3"]:
+    """Turn about each axis [rad]: twice the arctangent of the Gibbs vector; about a bone's own axis it is the twist."""
+    axial = np.stack([rotations[..., k, j] - rotations[..., j, k] for j, k in ((1, 2), (2, 0), (0, 1))], axis=-1)
+    return 2.0 * np.arctan2(axial, 1.0 + np.trace(rotations, axis1=-2, axis2=-1)[..., None] + 1e-4)
+
+
 def limit_bounds() -> tuple[Float[Array, "23 3"], Float[Array, "23 3"]]:
     """Lowest and highest turn of joints 1-23 about each axis [rad]."""
     lower, upper = np.empty((23, 3)), np.empty((23, 3))

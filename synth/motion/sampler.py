@@ -1,6 +1,7 @@
 """MVIPER's sampler (section 3.2): clips cut from recordings, and clips between contrasting poses of two of them."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +12,12 @@ from jaxtyping import Float, Int
 from synth.body.lbs import posed
 from synth.errors import SynthError
 from synth.motion import catalog, recordings
-from synth.motion.clips import free_body, path_between, realise
-from synth.motion.collision import worst_overlap
+from synth.motion.checks import BALANCE, OVERLAP, fault
+from synth.motion.clips import free_body, realise
 from synth.motion.contrast import contrasting_pair, unlike
-from synth.motion.ground import FEET, imbalance
+from synth.motion.ground import imbalance
 from synth.motion.interpolate import METHODS, frames_for
+from synth.motion.mining import Pair, pairs_of, pooled
 from synth.motion.variation import Variations
 from synth.rng import generator
 from synth.spec import MotionSpec
@@ -24,7 +26,7 @@ from synth.types import BodyModel, Motion
 Array = np.ndarray
 log = logging.getLogger(__name__)
 
-__all__ = ["fault", "plan_motions", "realise"]
+__all__ = ["OVERLAP", "fault", "plan_motions", "realise"]
 
 SEARCH_HZ = 10.0
 """Rate at which sequences are searched for contrasting poses [Hz]."""
@@ -32,12 +34,8 @@ APART = 1.0
 """Distance that a pose must keep from those used before in its sequence [rad]; halved while nothing is left."""
 TRIES = 40
 """Pairs tried for a clip before other sequences are."""
-OVERLAP = 0.03
-"""How deep a body may sink into itself between two poses [m]."""
-BALANCE = 0.1
-"""How far the body's middle may be beside its feet between two poses [m]."""
-CHECKED = 12
-"""Frames of an interpolated clip that are checked."""
+PAIRS = ("drawn", "mined")
+"""Where interpolated clips come from: two sequences drawn at random, or the most contrasting pairs of all sequences."""
 
 
 def plan_motions(
@@ -51,6 +49,7 @@ def plan_motions(
     method: str = "axis-angle",
     body: BodyModel | None = None,
     variations: Variations | None = None,
+    pairs: str = "drawn",
 ) -> list[MotionSpec]:
     """Decide on the motion of each clip; originals and interpolated ones alternate as evenly as the share allows.
 
@@ -64,11 +63,15 @@ def plan_motions(
         method: "axis-angle" or "slerp".
         body: Body to check interpolated clips with; the free neutral body by default.
         variations: How clips may be changed; not at all by default.
+        pairs: One of `PAIRS`. "mined" goes from the most contrasting pair of the whole database downwards, no two
+            alike; the seed decides which frames are looked at.
 
     Raises:
         SynthError: no sequence is long enough, or no pair of poses passes the checks.
         ValueError: an argument is out of range.
     """
+    if pairs not in PAIRS:
+        raise ValueError(f"pairs: expected one of {PAIRS}, got {pairs!r}")
     if clips < 1 or frames < 2 or not 0.0 <= interpolated_share <= 1.0 or method not in METHODS or not fps > 0:
         raise ValueError(
             f"clips, frames, interpolated_share, method, fps: {(clips, frames, interpolated_share, method, fps)}"
@@ -77,10 +80,10 @@ def plan_motions(
         raise SynthError("no sequences to take motion from", "Name some with --sequences")
     variations = variations or Variations()
     windows = _Windows(sequences, seed, frames, fps, variations)
-    pairs = _Pairs(sequences, seed, frames, fps, method, body)
+    joined = (Mined if pairs == "mined" else _Pairs)(sequences, seed, frames, fps, method, body)
     counts = np.floor(np.arange(clips + 1) * interpolated_share + 1e-9)
     interpolated = np.diff(counts) > 0
-    specs = [pairs.next() if made else windows.next() for made in interpolated]
+    specs = [joined.next() if made else windows.next() for made in interpolated]
     if variations.none:
         return specs
     return [
@@ -241,25 +244,69 @@ class _Pairs:
         return None
 
 
-def fault(spec: MotionSpec, start: Motion, end: Motion, body: BodyModel | None) -> str:
-    """What speaks against an interpolated clip, seen on the body's mean shape; empty if nothing does.
+@dataclass(slots=True)
+class Mined:
+    """Hands out the most contrasting pairs of poses of all sequences that pass the checks, no two alike."""
 
-    Raises:
-        ValueError: no body is given.
-    """
-    if body is None:
-        raise ValueError("body: expected a body model")
-    betas = np.zeros(body.shapedirs.shape[2])
-    rough = path_between(start, end, CHECKED, CHECKED * spec.fps / spec.count, spec.method)
-    vertices, joints = posed(body, betas, rough.global_orient, rough.body_pose, rough.transl)
-    if (overlap := worst_overlap(body, betas, joints)) > OVERLAP:
-        return f"the body sinks {overlap * 1e3:.0f} mm into itself"
-    if (lean := imbalance(vertices).max()) > BALANCE:
-        return f"it leans {lean * 1e3:.0f} mm over what carries it"
-    on_feet = np.isin(np.argmax(body.lbs_weights[np.argmin(vertices[..., 2], axis=1)], axis=1), FEET)
-    if on_feet[0] and on_feet[-1] and not on_feet.all():
-        return "it starts and ends on its feet and is carried by something else between"
-    return ""
+    sequences: list[catalog.Sequence]
+    seed: int
+    frames: int
+    fps: float
+    method: str
+    body: BodyModel | None
+    apart: float = APART
+    found: Iterator[MotionSpec] | None = None
+    given: set[MotionSpec] = field(default_factory=set)
+
+    def next(self) -> MotionSpec:
+        """The next interpolated clip."""
+        while self.apart > APART / 16:
+            self.found = self.found or self._pairs()
+            spec = next(self.found, None)
+            if spec is not None:
+                return spec
+            self.apart, self.found = self.apart / 2, None
+        raise SynthError(
+            f"sequences: no more pairs of poses among {len(self.sequences)} sequences pass the checks",
+            "Name more sequences, or make fewer clips between poses",
+        )
+
+    def _pairs(self) -> Iterator[MotionSpec]:
+        body = self.body = self.body or free_body("neutral")
+        frames: list[Array] = []
+        specs: dict[Pair, MotionSpec] = {}
+
+        def wanted(pair: Pair) -> bool:
+            first, second = (self.sequences[k] for k in pair.sequences)
+            at = [int(frames[k][f]) for k, f in zip(pair.sequences, pair.frames, strict=True)]
+            spec = specs[pair] = MotionSpec(
+                kind="interpolated",
+                sources=(first.ref, second.ref),
+                names=(first.name, second.name),
+                frames=(at[0], at[1]),
+                count=frames_for(pair.distance, self.fps, self.frames),
+                fps=self.fps,
+                method=self.method,
+            )
+            if spec in self.given:
+                return False
+            reason = fault(spec, _one(first, at[0]), _one(second, at[1]), body)
+            if reason:
+                log.debug("%s %s: %s", spec.names, spec.frames, reason)
+            return not reason
+
+        for pair in pairs_of(pooled(self._poses(frames), grain=self.apart / 2), apart=self.apart, wanted=wanted):
+            self.given.add(specs[pair])
+            yield specs[pair]
+
+    def _poses(self, frames: list[Array]) -> Iterator[Array]:
+        """Poses of the usable frames at `SEARCH_HZ`, from a first frame that the seed decides; notes their numbers."""
+        for k, sequence in enumerate(self.sequences):
+            step = max(1, round(sequence.fps / SEARCH_HZ))
+            begin = int(generator(self.seed, "motion", "mined", k).integers(step))
+            numbers = [np.arange(first + begin, last, step) for first, last in sequence.usable]
+            frames.append(np.concatenate([np.zeros(0, dtype=int), *numbers]))
+            yield recordings.read(sequence.path).motion.body_pose[frames[-1]]
 
 
 @lru_cache(maxsize=64)

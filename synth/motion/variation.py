@@ -1,4 +1,4 @@
-"""Changes of captured motion that make more of it: the mirror image, another speed, another heading. Off by default."""
+"""Changes of captured motion that make more of it: mirror image, speed, heading, hands. Off by default."""
 
 from dataclasses import dataclass
 
@@ -28,6 +28,8 @@ class Variations:
     """Slowest and fastest."""
     yaw: float = 0.0
     """Largest turn about the vertical, either way [rad]."""
+    hands: float = 0.0
+    """Farthest that each hand is closed [rad]."""
 
     @property
     def none(self) -> bool:
@@ -44,14 +46,34 @@ class Variations:
         Returns:
             None if the motion stays as it is.
         """
-        chance, pace, turn = rng.random(3)
+        chance, pace, turn, left, right = rng.random(5).tolist()
         slow, fast = self.speed
         found = VariationSpec(
             mirror=bool(chance < self.mirror_share),
             speed=1.0 if still else round(float(slow * (fast / slow) ** pace), 4),
             yaw=round(float(self.yaw * (2.0 * turn - 1.0)), 4) + 0.0,
+            hands=(round(self.hands * left, 4), round(self.hands * right, 4)) if self.hands else None,
         )
         return None if found == VariationSpec() else found
+
+
+def closed(motion: Motion, hands: tuple[float, float]) -> Motion:
+    """The motion with the left and the right hand closed by these angles [rad].
+
+    SMPL bends a hand as a whole, at the knuckles: about the axis that points forward in the T-pose, palms down.
+    """
+    pose = motion.body_pose.copy()
+    for joint, angle in zip((JOINT_NAMES.index("left_hand"), JOINT_NAMES.index("right_hand")), hands, strict=True):
+        turn = rotvec_to_rotmat(np.array([0.0, 0.0, -angle if JOINT_NAMES[joint].startswith("left") else angle]))
+        pose[:, joint - 1] = rotmat_to_rotvec(rotvec_to_rotmat(pose[:, joint - 1]) @ turn)
+    return Motion(
+        fps=motion.fps,
+        global_orient=motion.global_orient,
+        body_pose=pose,
+        transl=motion.transl,
+        source=motion.source,
+        source_frames=motion.source_frames,
+    )
 
 
 def mirrored(motion: Motion) -> Motion:

@@ -1,5 +1,6 @@
 """A folder with good and broken files of every kind goes through; nothing that is broken stops it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +65,7 @@ def folder(tmp_path_factory):
 
 def test_a_folder_of_good_and_broken_files_goes_through(folder, tmp_path):
     assert sum(p.is_file() for p in folder.rglob("*")) == 200
-    told = run("fit", folder, "--out", tmp_path, "--iterations", 25)
+    told = run("fit", folder, "--out", tmp_path, "--iterations", 25, "--batch", 2, "--no-held-out")
     assert told.exit_code == 0, told.output
     lines = told.output.splitlines()
     at = lines.index("skipped 196 of 200:")
@@ -74,6 +75,9 @@ def test_a_folder_of_good_and_broken_files_goes_through(folder, tmp_path):
     assert made_files == ["a_01.npz", "a_02.npz", "b/b_01.npz", "b/b_02.npz"]
     first, second = (amass.read(tmp_path / f"a_0{k}.npz") for k in (1, 2))
     assert np.array_equal(first.betas, second.betas)  # one shape for a person
+    report = json.loads((tmp_path / "b/report.json").read_text())["b_01"]
+    assert report["held_out_marker_mm"] is None
+    assert {"residual_mm", "contact_mm", "sinking_mm", "skating_mm_s", "ms_per_frame"} <= set(report)
     # Again: what is there is kept, not fitted anew.
     before = (tmp_path / "b/b_01.npz").stat().st_mtime_ns
     again = run("fit", folder / "b", "--out", tmp_path / "b", "--iterations", 25)
@@ -82,6 +86,7 @@ def test_a_folder_of_good_and_broken_files_goes_through(folder, tmp_path):
     # A trial taken later gets the shape that the person has.
     (tmp_path / "b/b_02.npz").unlink()
     run("fit", folder / "b/b_02.c3d", "--out", tmp_path / "b", "--iterations", 25)
+    assert json.loads((tmp_path / "b/report.json").read_text())["b_02"]["held_out_marker_mm"] < 15.0
     shapes = [amass.read(tmp_path / f"b/b_0{k}.npz").betas for k in (1, 2)]
     assert np.array_equal(*shapes)
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from synth.body.joints import JOINT_NAMES, PARENTS
 from synth.body.lbs import joint_transforms, posed, shaped
 from synth.body.model import load_named
+from synth.errors import SynthError
 from synth.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from synth.motion.contact import grounded
 from synth.motion.correspondence import DRIVERS, TARGETS, tilts
@@ -78,6 +80,34 @@ def test_joints_are_recovered(case, fitted):
     true_vertices, true_joints = (points @ RIGHT_UP.T for points in case[4])
     assert np.linalg.norm(joints - true_joints, axis=-1).mean() < 0.012
     assert np.linalg.norm(vertices - true_vertices, axis=-1).mean() < 0.02
+
+
+def test_a_batch_is_solved_as_its_trials_alone(case):
+    # Catches frames of one trial that pull on another's across the seam: floors, smoothness, starts; two lengths.
+    from synth.motion.mosh import FitSettings, fit_person, person
+
+    body, motion = case[0], case[3]
+    trials = [motion, motion.frames(30, FRAMES)]
+    settings = FitSettings(iterations=60)
+    constants = person(trials, body, settings)
+    alone = fit_person(trials, body, settings, constants)
+    together = fit_person(trials, body, replace(settings, batch=2), constants)
+    for one, other in zip(alone, together, strict=True):
+        assert len(one.motion) == len(other.motion)
+        joints = [
+            posed(body, f.betas, f.motion.global_orient, f.motion.body_pose, f.motion.transl)[1] for f in (one, other)
+        ]
+        assert np.linalg.norm(joints[0] - joints[1], axis=-1).mean() < 0.004
+        assert other.residual.mean() < one.residual.mean() + 0.001
+
+
+def test_no_cuda_is_a_clear_error(tmp_path, monkeypatch):
+    import torch
+    from test_motion_cli import run
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SynthError, match="--device cuda"):
+        run("fit", tmp_path / "a.bvh", "--out", tmp_path, "--device", "cuda")
 
 
 def test_legs_have_the_true_length(case, fitted):

@@ -8,11 +8,13 @@ import pytest
 from synth.body.lbs import posed, shaped
 from synth.body.model import load_named
 from synth.errors import SynthError
-from synth.geometry.rotations import rotvec_to_rotmat
-from synth.motion import amass, catalog, sampler
+from synth.geometry.rotations import canonical_rotvec, rotmat_to_rotvec, rotvec_to_rotmat
+from synth.motion import amass, catalog, checks, sampler
+from synth.motion.checks import BEYOND, FLOOR, beyond_limits
 from synth.motion.clips import path_between, turned_like
 from synth.motion.collision import overlap_depth, worst_overlap
 from synth.motion.ground import imbalance, leg_length, lowest, stand
+from synth.motion.interpolate import pose_distances
 from synth.spec import from_json, to_json
 from synth.types import Motion
 
@@ -138,8 +140,6 @@ def test_heading_of_the_first_pose_is_kept():
         other = turned_like(reference, reference)
         np.testing.assert_allclose(rotvec_to_rotmat(other), rotvec_to_rotmat(reference), atol=1e-9)
         spun = rotvec_to_rotmat(turn) @ rotvec_to_rotmat(reference)
-        from synth.geometry.rotations import rotmat_to_rotvec
-
         back = turned_like(rotmat_to_rotvec(spun), reference)
         np.testing.assert_allclose(rotvec_to_rotmat(back), rotvec_to_rotmat(reference), atol=1e-9)
 
@@ -251,3 +251,71 @@ def test_two_processes_agree_to_the_bit_and_need_no_torch():
     assert outputs[0].stdout == outputs[1].stdout
     assert len(outputs[0].stdout) > 500
     assert hashlib.sha256(b"").hexdigest() not in outputs[0].stdout
+
+
+def test_clips_between_poses_do_not_jump_and_keep_to_limits_and_floor(sequences, body):
+    # On the real clips that come with the project, for both ways of getting the pairs; every frame, not those checked.
+    for pairs in sampler.PAIRS:
+        settings = SETTINGS | {"clips": 3, "interpolated_share": 1.0, "seed": 1, "pairs": pairs}
+        for spec in sampler.plan_motions(catalog.find("cmu"), body=body, **settings):
+            assert (spec.kind, len(spec.sources), len(spec.names), len(spec.frames)) == ("interpolated", 2, 2, 2)
+            for source, name in zip(spec.sources, spec.names, strict=True):  # both parents, with their digests
+                assert catalog.find(name)[0].ref == source
+            motion, _ = sampler.realise(spec, body, np.zeros(10))
+            turns = rotvec_to_rotmat(motion.full_pose)
+            steps = rotmat_to_rotvec(np.swapaxes(turns[:-1], -1, -2) @ turns[1:])
+            assert np.linalg.norm(steps, axis=-1).max() < 0.35  # rotations; and their vectors:
+            assert np.abs(np.diff(motion.body_pose, axis=0)).max() < 0.35
+            assert beyond_limits(motion.body_pose) < BEYOND + 0.02
+            low, _, joints = lowest(body, np.zeros(10), motion)
+            assert np.abs(low).max() < FLOOR
+            assert worst_overlap(body, np.zeros(10), joints) < sampler.OVERLAP + 0.005
+
+
+def test_a_joint_beyond_its_limit_is_seen(sequences, body):
+    knees = np.zeros((12, 23, 3))
+    knees[:, 3, 0] = np.concatenate([np.linspace(0.0, -1.0, 6), np.linspace(-1.0, 0.0, 6)])  # the wrong way
+    assert np.rad2deg(beyond_limits(knees)) == pytest.approx(np.rad2deg(1.0) - 8.0, abs=0.1)
+    assert beyond_limits(-knees) == 0.0
+    assert beyond_limits(knees[3:9]) < 0.5  # what the two ends do may be done between them
+
+
+def test_clips_that_break_a_rule_are_refused(sequences, body, monkeypatch):
+    # Each check speaks up once its limit is below what a good clip does.
+    spec = sampler.plan_motions(sequences, body=body, **(SETTINGS | {"clips": 1, "interpolated_share": 1.0}))[0]
+    ends = [
+        sampler._one(next(s for s in sequences if s.name == n), f) for n, f in zip(spec.names, spec.frames, strict=True)
+    ]
+    assert checks.fault(spec, *ends, body) == ""
+    for name, word in (("OVERLAP", "sinks"), ("BEYOND", "limit"), ("BALANCE", "leans"), ("FLOOR", "floor")):
+        with monkeypatch.context() as patch:
+            patch.setattr(checks, name, -1.0)
+            assert word in checks.fault(spec, *ends, body)
+
+
+def test_mined_pairs_are_the_most_contrasting_and_follow_from_the_seed(sequences, body):
+    settings = SETTINGS | {"clips": 4, "interpolated_share": 1.0, "pairs": "mined"}
+    plan = sampler.plan_motions(sequences, body=body, **settings)
+    assert plan == sampler.plan_motions(sequences, body=body, **settings)
+    assert plan[:2] == sampler.plan_motions(sequences, body=body, **(settings | {"clips": 2}))
+    assert plan != sampler.plan_motions(sequences, body=body, **(settings | {"seed": 4}))
+    assert len({(spec.names, spec.frames) for spec in plan}) == 4
+    drawn = sampler.plan_motions(sequences, body=body, **(settings | {"pairs": "drawn"}))
+
+    def contrast(spec):
+        poses = [
+            sampler._one(next(s for s in sequences if s.name == n), f)
+            for n, f in zip(spec.names, spec.frames, strict=True)
+        ]
+        return pose_distances(*(canonical_rotvec(p.body_pose) for p in poses))[0, 0]
+
+    assert contrast(plan[0]) > 0.95 * max(map(contrast, drawn))
+    with pytest.raises(ValueError, match="pairs"):
+        sampler.plan_motions(sequences, body=body, **(settings | {"pairs": "best"}))
+
+
+def test_mined_pairs_run_out_with_a_clear_error(sequences, body, monkeypatch):
+    monkeypatch.setattr(sampler, "fault", lambda *_: "bad")
+    settings = SETTINGS | {"clips": 1, "interpolated_share": 1.0, "pairs": "mined"}
+    with pytest.raises(SynthError, match="no more pairs"):
+        sampler.plan_motions(sequences[:1], body=body, **settings)

@@ -4,7 +4,7 @@ import pytest
 from synth.body.lbs import posed
 from synth.body.model import load_named
 from synth.motion import catalog, sampler
-from synth.motion.variation import Variations, mirrored, turned
+from synth.motion.variation import Variations, closed, mirrored, turned
 from synth.rng import generator
 from synth.spec import MotionSpec, VariationSpec, digest, from_json, to_json
 from synth.types import Motion
@@ -70,3 +70,37 @@ def test_variations_are_named_in_the_spec_and_carried_out():
         taken = spec.frames[1] - spec.frames[0]
         assert taken == int(np.ceil(9 * 4 * change.speed - 1e-6)) + 1
         assert motion.source_frames[-1] - motion.source_frames[0] == pytest.approx(36 * change.speed)
+
+
+def test_closed_hands_bend_towards_the_palm_and_nothing_else_moves(motion):
+    # Catches a hand that bends backwards, one that bends the other, a wrist that moves along.
+    body = load_named("free", "neutral")
+    rest = Motion(
+        fps=30.0, global_orient=np.zeros((1, 3)), body_pose=np.zeros((1, 23, 3)), transl=np.zeros((1, 3)), source="",
+        source_frames=np.zeros(1),
+    )  # fmt: skip
+    skin = [posed(body, np.zeros(10), m.global_orient, m.body_pose, m.transl)[0][0] for m in
+            (rest, closed(rest, (0.9, 0.0)), closed(rest, (0.0, 0.9)))]  # fmt: skip
+    fingers = [np.argmax(body.v_template[:, 0]), np.argmin(body.v_template[:, 0])]
+    for side, (own, other) in ((1, fingers), (2, fingers[::-1])):
+        assert skin[side][own, 1] < skin[0][own, 1] - 0.03  # palms face down in the T-pose
+        np.testing.assert_allclose(skin[side][other], skin[0][other], atol=1e-9)
+        wrist = np.abs(body.v_template[:, 0]) < 0.55
+        np.testing.assert_allclose(skin[side][wrist], skin[0][wrist], atol=2e-3)
+    np.testing.assert_allclose(closed(motion, (0.4, 0.2)).full_pose[:, :22], motion.full_pose[:, :22])
+
+
+def test_hands_are_named_in_the_spec_and_carried_out():
+    sequences = catalog.find("cmu:01_01")
+    given = {"seed": 1, "clips": 4, "interpolated_share": 0.5, "frames": 10, "fps": 30.0}
+    plan = sampler.plan_motions(sequences, **given, variations=Variations(hands=0.8))
+    for spec in plan:
+        assert spec.variation is not None
+        left, right = spec.variation.hands
+        assert 0.0 <= left <= 0.8
+        assert 0.0 <= right <= 0.8
+        assert from_json(MotionSpec, to_json(spec)) == spec
+        motion, _ = sampler.realise(spec, load_named("free", "neutral"), np.zeros(10))
+        np.testing.assert_allclose(motion.body_pose[:, 21, 2], -left, atol=0.02)
+        np.testing.assert_allclose(motion.body_pose[:, 22, 2], right, atol=0.02)
+    assert "hands" not in to_json(VariationSpec(mirror=True))  # ids of specs made before there were hands stay
