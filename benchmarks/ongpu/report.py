@@ -11,7 +11,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "compile": ("process_start_s", "build_s", "first_s", "second_s", "third_s", "cache_bytes_before"),
     "render": ("images_per_s", "median_ms", "p10_ms", "p90_ms", "images"),
     "processes": ("images_per_s", "card_mib_each", "host_mb_each", "cpu_cores_used", "utilisation"),
-    "cloth": ("images_per_s", "cloth_frames_per_s", "clips_simulated", "utilisation"),
+    "cloth": ("images_per_s", "cloth_frames_per_s", "dressing_s", "clips_simulated", "utilisation"),
     "pipeline": ("clips", "seconds", "clips_per_hour", "images_per_s", "hours_of_3_million_frames", "whole"),
     "train": (
         *("batch", "frames", "step_ms", "windows_per_s", "frames_per_s"),

@@ -148,10 +148,8 @@ def painters(
 
 def tailors(count: int, *, tiny: bool) -> list[dict[str, Any]]:
     """Orders of so many simulators, each of other clips."""
-    settings: dict[str, Any] = {"motion.clips": 64, "motion.frames": 4 if tiny else 30}
-    if tiny:
-        settings |= {"cloth.garments": ("none",)}
-    return [{"kind": "tailor", "settings": settings, "first": 4 * k} for k in range(count)]
+    settings = {"motion.clips": 4 if tiny else 16, "motion.frames": 4 if tiny else 30}
+    return [{"kind": "tailor", "settings": settings, "first": k} for k in range(count)]
 
 
 def shared(task: Task, orders: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
@@ -196,10 +194,11 @@ def beside(task: Task, painting: int, simulating: int, device: str, seconds: flo
     orders = painters(painting, device, tiny=task.tiny, threads=1) + tailors(simulating, tiny=task.tiny)
     found = crew(orders, seconds, min(120.0, max(20.0, task.left() - seconds)))
     images = sum(worker.get("images", 0) for worker in found["workers"])
-    frames = sum(worker.get("frames", 0) for worker in found["workers"])
+    tailored = [worker for worker in found["workers"] if worker.get("solving_s")]
     return {
         "images_per_s": round(images / seconds, 3),
-        "cloth_frames_per_s": round(frames / seconds, 3),
+        "cloth_frames_per_s": round(sum(worker["frames"] / worker["solving_s"] for worker in tailored), 3),
+        "dressing_s": round(max((worker["dressing_s"] for worker in tailored), default=0.0), 2),
         "clips_simulated": sum(worker.get("clips", 0) for worker in found["workers"]),
         "utilisation": found["utilisation"],
     }
@@ -243,7 +242,7 @@ def cloth_stage(task: Task, ledger: Ledger) -> None:
     """Which side starves the other, and what the whole gives."""
     device = task.devices[0] if task.devices else "cpu"
     cores = min(2, task.cores) if task.tiny else task.cores
-    seconds = 2.0 if task.tiny else 15.0
+    seconds = 10.0 if task.tiny else 15.0
     half = max(1, cores // 2)
     mixes = [(half, 0), (0, half), (half, half), (half, cores), (0, cores), (2, max(1, cores - 2)), (4, cores)]
     for painting, simulating in dict.fromkeys(mixes[:3] if task.tiny else mixes):

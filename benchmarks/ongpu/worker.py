@@ -60,23 +60,25 @@ def tailor(order: dict[str, Any]) -> Callable[[Working], dict[str, Any]]:
     from synth.motion.clips import realise
     from synth.plan import Planner
 
-    planner = Planner(load_config(None, order["settings"]))
+    specs = Planner(load_config(None, order["settings"])).clips()
 
     class Enough(Exception):  # noqa: N818
         pass
 
     def work(going: Working) -> dict[str, Any]:
         told = {"frames": 0, "clips": 0, "clip_frames": 0, "refused": 0}
-        cpu = time.process_time()
+        cpu, started, first = time.process_time(), time.time(), 0.0
 
         def on_frame(done: int, of: int) -> None:
+            nonlocal first
+            first = first or time.time()
             told["frames"] += 1
             if not going():
                 raise Enough
 
         index = order["first"]
         while going():
-            spec = planner.clip(index % planner.config.motion.clips, 0)
+            spec = specs[index % len(specs)]
             body = load_body(resolve(spec.body.file), spec.body.gender)
             motion, _ = realise(spec.motion, body, np.array(spec.body.betas))
             before = told["frames"]
@@ -89,7 +91,9 @@ def tailor(order: dict[str, Any]) -> Callable[[Working], dict[str, Any]]:
             except Enough:
                 break
             index += 1
-        return {**told, "cpu_s": time.process_time() - cpu}
+        solving = time.time() - first if first else 0.0
+        rates = {"solving_s": solving, "dressing_s": (first - started) if first else time.time() - started}
+        return {**told, **rates, "cpu_s": time.process_time() - cpu}
 
     return work
 
