@@ -113,9 +113,7 @@ def digest(name: str, folder: Path | str | None = None) -> str:
     return total.hexdigest()
 
 
-def save(
-    garment: Garment, folder: Path | str | None = None, parameters: Mapping[str, float | int] | None = None
-) -> Path:
+def save(garment: Garment, folder: Path | str | None = None, parameters: Mapping[str, Any] | None = None) -> Path:
     """Write a garment's folder; the same garment gives the same bytes.
 
     Args:
@@ -144,11 +142,11 @@ def save(
     return place
 
 
-def _described(garment: Garment, parameters: Mapping[str, float | int]) -> str:
+def _described(garment: Garment, parameters: Mapping[str, Any]) -> str:
     """The garment's table."""
     edges = np.linalg.norm(np.diff(garment.vertices[garment.edges], axis=1)[:, 0], axis=1)
     lines = [
-        f'covers = "{garment.covers}"  # "upper", "lower" or "full"',
+        f'covers = "{garment.covers}"  # "upper", "lower", "full", "head" or "feet"',
         f"layer = {garment.layer}  # a higher layer is worn over a lower one",
         f"loose = {str(garment.loose).lower()}  # may swing away from the body",
         f'fabric = "{garment.fabric.name}"  # what it is made of unless the clip says otherwise',
@@ -167,9 +165,13 @@ def _described(garment: Garment, parameters: Mapping[str, float | int]) -> str:
         f"area_m2 = {_area(garment):.3f}",
         "",
         "[parameters]",
-        *(f"{key} = {value!r}" for key, value in parameters.items()),
+        *(f"{key} = {_written(value)}" for key, value in parameters.items() if value is not None),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _written(value: Any) -> str:
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 def _area(garment: Garment) -> float:

@@ -15,7 +15,7 @@ Array = np.ndarray
 SHORTEST, LONGEST = 0.4, 2.2
 """Edges as multiples of the mean edge: beyond these the soft-body solver is unstable."""
 TINY = 0.05
-"""Least area of a face, as a share of the median; a triangle of a quad may be a fifth of that."""
+"""Least area of a face, as a share of the median; a fifth of that for hair and shoes, and for a triangle of a quad."""
 STRETCH = 0.25
 """Most that a texture is stretched or squeezed."""
 DEEPEST = 0.001
@@ -88,6 +88,9 @@ def _shape_faults(garment: Garment, edges: Array) -> list[str]:
     faults = []
     lengths = np.linalg.norm(garment.vertices[edges[:, 0]] - garment.vertices[edges[:, 1]], axis=1)
     share = lengths / lengths.mean()
+    cloth = garment.covers not in ("head", "feet")  # hair and shoes meet no solver and carry no weave
+    if not cloth:
+        share = np.ones(1)
     if share.min() < SHORTEST or share.max() > LONGEST:
         faults.append(f"edges of {share.min():.2f} to {share.max():.2f} times the mean, allowed {SHORTEST}-{LONGEST}")
     a, b, c = (garment.vertices[garment.triangles[:, i]] for i in range(3))
@@ -95,14 +98,15 @@ def _shape_faults(garment: Garment, edges: Array) -> list[str]:
     half = 0.5 * np.linalg.norm(normal, axis=1)
     area = half[: len(garment.faces)].copy()
     area[garment.faces[:, 3] >= 0] += half[len(garment.faces) :]
-    tiny = area < TINY * np.median(area)
-    if tiny.any() or half.min() < 0.2 * TINY * np.median(half):
+    least = TINY if cloth else 0.2 * TINY
+    tiny = area < least * np.median(area)
+    if tiny.any() or half.min() < 0.2 * least * np.median(half):
         faults.append(f"{max(int(tiny.sum()), 1)} faces have next to no area")
     # Flow of the horizontal field (x, 0, z) out of the surface: twice the room within, whatever the tubes' shape.
     outwards = np.einsum("ni,ni->", normal[:, [0, 2]], ((a + b + c) / 3)[:, [0, 2]])
     if outwards < 0:
         faults.append("faces look inwards")
-    faults += _texture_faults(garment)
+    faults += _texture_faults(garment) if cloth else []
     return faults
 
 

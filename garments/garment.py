@@ -32,7 +32,7 @@ class Garment:
     layer: int
     """0 is worn next to the skin; a higher layer is worn over a lower one."""
     covers: str
-    """Kind of garment: "upper", "lower" or "full"."""
+    """Kind of garment: "upper", "lower" or "full"; "head" (hair) and "feet" (shoes) are never simulated."""
     vertices: Float[Array, "Vg 3"]
     """[m], SMPL's frame (Y up)."""
     faces: Int[Array, "Fg 4"]

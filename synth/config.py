@@ -101,8 +101,14 @@ class ClothConfig:
     quality: int = 10
     """Sub-steps per 1/30 s on the first try."""
     retries: int = 1
+    hair: float = 0.75
+    """Share of the people, bare bodies apart, whose hair is a mesh; of the others most have a painted crop."""
+    shoes: float = 0.8
+    """Share of the people, bare bodies apart, who wear shoes."""
 
     def __post_init__(self) -> None:
+        for name in ("hair", "shoes"):
+            _check(0 <= getattr(self, name) <= 1, f"cloth.{name}", getattr(self, name), "within 0-1")
         _check(self.solver in SOLVERS, "cloth.solver", self.solver, f"one of {', '.join(SOLVERS)}")
         _check(1 <= self.quality <= 80, "cloth.quality", self.quality, "within 1-80")
         _check(0 <= self.retries <= 5, "cloth.retries", self.retries, "within 0-5")

@@ -23,6 +23,7 @@ from synth.blender.render import ClipRenderer
 from synth.blender.simulate import solve
 from synth.body.model import load_body
 from synth.cloth import store
+from synth.cloth.items import with_items
 from synth.cloth.rate import captured
 from synth.cloth.simulate import simulate
 from synth.journal import Journal
@@ -95,7 +96,7 @@ def simulated(spec: ClipSpec, body: BodyModel, out: Path, progress: Progress) ->
         motion, every = captured(spec.motion, body, np.array(spec.body.betas))
         clip = simulate(spec, body, motion, solve, lambda done, of: progress("simulate", done, of), every)
         store.save(path, spec, clip)
-    return clip
+    return with_items(clip, spec.items, body)
 
 
 def frames(

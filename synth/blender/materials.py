@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from synth.assets import resolve
 from synth.errors import SynthError
-from synth.scene.materials import cloth_tile
+from synth.scene.materials import BARE, cloth_tile
 from synth.spec import MaterialSpec
 
 Array = np.ndarray
@@ -62,8 +62,9 @@ def cloth(spec: MaterialSpec, name: str) -> Any:
         SynthError: the texture cannot be read.
     """
     material, nodes, links, surface = _principled(name, spec)
-    surface.inputs["Specular IOR Level"].default_value = 0.25
-    surface.inputs["Sheen Weight"].default_value = 0.15
+    fibrous = spec.pattern not in BARE
+    surface.inputs["Specular IOR Level"].default_value = 0.25 if fibrous else 0.45
+    surface.inputs["Sheen Weight"].default_value = 0.15 if fibrous else 0.0
     picture = nodes.new("ShaderNodeTexImage")
     picture.image = load_image(resolve(spec.image)) if spec.image else array_image(name, cloth_tile(spec))
     place = nodes.new("ShaderNodeMapping")

@@ -128,7 +128,7 @@ class Figure:
         thing = session.mesh_object(garment.name, track[0] - self.origin, garment.faces)
         _set_labels(thing.data, dressed.face_parts, index + 1)
         _set_uv(thing.data, garment.uv[garment.faces >= 0])
-        thing.data.materials.append(materials.cloth(spec.outfit[index].material, garment.name))
+        thing.data.materials.append(materials.cloth((*spec.outfit, *spec.items)[index].material, garment.name))
         return thing
 
 

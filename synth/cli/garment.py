@@ -61,16 +61,21 @@ def build(names: tuple[str, ...], out: Path, edge: float | None) -> None:
     import dataclasses
 
     from synth.body.model import load_named
+    from synth.cloth.items import ITEMS, made
     from synth.cloth.tailor import CUTS, tailored
 
     body = load_named("free", "neutral")
-    if unknown := [name for name in names if name not in CUTS]:
-        raise SynthError(f"garment {unknown[0]!r}: no pattern of that name", f"Patterns: {', '.join(CUTS)}")
-    for name in names or CUTS:
-        cut = dataclasses.replace(CUTS[name], edge=edge) if edge else CUTS[name]
-        made, parameters = tailored(name, body, cut)
-        place = catalog.save(made, out, parameters)
-        click.echo(f"{place}: {len(made.vertices)} vertices")
+    if unknown := [name for name in names if name not in CUTS and name not in ITEMS]:
+        patterns = ", ".join([*CUTS, *ITEMS])
+        raise SynthError(f"garment {unknown[0]!r}: no pattern of that name", f"Patterns: {patterns}")
+    for name in names or (*CUTS, *ITEMS):
+        if name in ITEMS:
+            new, parameters = made(name, body)
+        else:
+            cut = dataclasses.replace(CUTS[name], edge=edge) if edge else CUTS[name]
+            new, parameters = tailored(name, body, cut)
+        place = catalog.save(new, out, parameters)
+        click.echo(f"{place}: {len(new.vertices)} vertices")
 
 
 @garment.command()

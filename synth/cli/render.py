@@ -80,6 +80,8 @@ SETTINGS: list[tuple[str, str, dict[str, Any]]] = [
         "cloth.retries",
         {"type": int, "help": "Further tries, each with twice the sub-steps, before a clip is rejected.  [default: 1]"},
     ),
+    ("--hair", "cloth.hair", {"type": float, "help": "Share of the people with a mesh of hair, 0-1.  [default: 0.75]"}),
+    ("--shoes", "cloth.shoes", {"type": float, "help": "Share of the people with shoes, 0-1.  [default: 0.8]"}),
     ("--views", "scene.views", {"type": int, "help": "Cameras, evenly around the person.  [default: 4]"}),
     ("--width", "scene.width", {"type": int, "help": "[px]  [default: 250]"}),
     ("--height", "scene.height", {"type": int, "help": "[px]  [default: 250]"}),

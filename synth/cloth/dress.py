@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from garments import catalog, fit
 from garments.garment import Garment
 from synth.body import lbs
+from synth.body.joints import JOINT_NAMES
 from synth.body.model import load_named
 from synth.body.shape import rest_pose, rest_surface, surface_map
 from synth.cloth.tuck import is_tucked, tucked_in
@@ -195,6 +196,8 @@ def _fitted(
 def _weights(binding: _Binding, carried: Float[Array, "R 24"]) -> Float[Array, "Vg 24"]:
     """Skin weights of the body beneath, smoothed over the cloth; rows sum to 1."""
     garment = binding.garment
+    if garment.covers == "head":
+        return np.tile(np.eye(24)[JOINT_NAMES.index("head")], (len(garment.vertices), 1))
     average = fit.averaging(garment.edges, len(garment.vertices))
     rounds = _LOOSE_WEIGHT_ROUNDS if garment.loose else _WEIGHT_ROUNDS
     weights = fit.smoothed(np.einsum("vk,vkj->vj", binding.share, carried[binding.corners]), average, rounds)

@@ -22,6 +22,12 @@ TUCKED = 0.3
 """Share of the shirts that could be worn in trousers or skirt that are."""
 THIN = 0.2
 """Cloth up to this density can be tucked in [kg/m2]."""
+BOOT_ROOM = 0.03
+"""Boots are worn under what ends at least so far above them [m]; cloth is not simulated over them."""
+LOW_SHOES = -1.10
+"""Shoes that end below this height on the reference body [m], at the ankles, are worn with everything."""
+SOLES = ((0.75, 0.75, 0.72), (0.03, 0.03, 0.03), (0.18, 0.10, 0.05))
+"""White, black and brown, linear RGB."""
 SIZES = {"M": 0.5, "S": 0.15, "L": 0.25, "XL": 0.1}
 """How often each size is worn; all of an outfit in one."""
 
@@ -109,6 +115,61 @@ def sample_outfit(
     size = str(rng.choice(list(SIZES), p=list(SIZES.values())))
     worn = [replace(g, size=size) if size in catalog.load(g.name).sizes else g for g in worn]
     return tuple(reversed(worn)) if tucked and _can_be_tucked(worn) else tuple(worn)
+
+
+def sample_items(
+    rng: np.random.Generator,
+    outfit: tuple[GarmentSpec, ...],
+    *,
+    hair: float,
+    shoes: float,
+    hair_colour: tuple[float, float, float] | None,
+    look: Callable[[np.random.Generator], MaterialSpec],
+) -> tuple[GarmentSpec, ...]:
+    """Choose hair and shoes; no outfit (a bare body), no items.
+
+    Args:
+        rng: Source of all randomness.
+        outfit: What else is worn: boots only where they are not under a trouser leg.
+        hair: Share of heads with hair, of those that are not bald.
+        shoes: Share of feet with shoes.
+        hair_colour: Linear RGB; None for the bald.
+        look: Draws a material; its colours are taken for shoes.
+    """
+    there = [catalog.load(name) for name in catalog.names()]
+    lowest = min((float(catalog.load(g.name).vertices[:, 1].min()) for g in outfit), default=0.0)
+    low = {g.name for g in there if g.covers == "feet" and g.vertices[:, 1].max() < LOW_SHOES}
+    on_head = [g.name for g in there if g.covers == "head"]
+    high = {g.name for g in there if g.covers == "feet" and g.vertices[:, 1].max() < lowest - BOOT_ROOM}
+    on_feet = sorted(low | high)
+    shod, curls, colours = rng.random() < shoes, rng.random() < hair, look(rng)
+    style, kind, seed = rng.random(), rng.random(), int(rng.integers(2**31 - 1))
+    items = []
+    if outfit and hair_colour is not None and curls and on_head:
+        paler = tuple(min(1.35 * value + 0.004, 1.0) for value in hair_colour)
+        material = MaterialSpec(
+            kind="procedural",
+            seed=seed,
+            colour=hair_colour,
+            accent=(paler[0], paler[1], paler[2]),
+            pattern="strands",
+            scale=8.0,
+            rotation=0.0,
+            roughness=0.45,
+        )
+        items.append(_item(on_head[int(style * len(on_head))], material))
+    if outfit and shod and on_feet:
+        sole = SOLES[int(rng.integers(len(SOLES)))]
+        material = replace(
+            colours, kind="procedural", image=None, accent=sole, pattern="sole", scale=1.0, rotation=0.0, roughness=0.5
+        )
+        items.append(_item(on_feet[int(kind * len(on_feet))], material))
+    return tuple(items)
+
+
+def _item(name: str, material: MaterialSpec) -> GarmentSpec:
+    fabric = catalog.load(name).fabric.name
+    return GarmentSpec(name=name, fabric=fabric, sha256=catalog.digest(name), material=material)
 
 
 def _can_be_tucked(worn: list[GarmentSpec]) -> bool:

@@ -9,6 +9,8 @@ from synth.spec import MaterialSpec
 Array = np.ndarray
 
 PATTERNS = ("plain", "stripes", "checks", "dots", "melange")
+BARE = ("strands", "sole")
+"""Patterns of what is not woven: hair, and shoes, of another colour where the second coordinate is under 0.5."""
 HEAD = 16
 """Part number of the head."""
 
@@ -40,8 +42,13 @@ def cloth_tile(material: MaterialSpec, size: int = 256) -> Float[Array, "S S 3"]
         mask = np.clip((0.45 * np.sqrt(share) - radius) * size / 2 + 0.5, 0, 1)
     elif material.pattern == "melange":
         mask = np.clip(0.5 + 0.35 * periodic_noise(rng, size, 0.08), 0, 1)
+    elif material.pattern == "strands":
+        streaks = periodic_noise(rng, size, 0.12).mean(axis=0, keepdims=True) * np.sqrt(size / 4)
+        mask = np.clip(0.5 + 0.3 * streaks + 0.12 * periodic_noise(rng, size, 0.03), 0, 1)
+    elif material.pattern == "sole":
+        mask = (y > 0.5).astype(np.float64)
     else:
-        raise ValueError(f"pattern: expected one of {PATTERNS}, got {material.pattern!r}")
+        raise ValueError(f"pattern: expected one of {(*PATTERNS, *BARE)}, got {material.pattern!r}")
     base, accent = np.array(material.colour), np.array(material.accent)
     colour = base + mask[..., None] * (accent - base)
     weave = 1.0 + 0.05 * periodic_noise(rng, size, 0.3) + 0.06 * periodic_noise(rng, size, 0.01)

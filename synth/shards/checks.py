@@ -325,6 +325,7 @@ def check_quality(reader: ShardReader, findings: Findings) -> None:
             findings.fault("penetration", where, f"{stored.mean():.2%} of the vertices are inside the body")
         elif (off := np.abs(again - stored[frames]).max()) > LIMITS["penetration"]:
             findings.fault("penetration", where, f"differs by {off:.2%} from what the stored meshes show")
-    outfit = [garment["name"] for garment in json.loads(reader.attributes["spec"]).get("outfit", [])]
+    spec = json.loads(reader.attributes["spec"])
+    outfit = [garment["name"] for garment in [*spec.get("outfit", []), *spec.get("items", [])]]
     if outfit != [name for name, _, _ in reader.layout.garments]:
         findings.fault("outfit", "layout", f"the spec wears {outfit}")

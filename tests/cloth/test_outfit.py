@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garments import catalog
-from synth.cloth.outfit import THIN, outfits, sample_outfit, taken_in_turn
+from synth.cloth.outfit import SIZES, THIN, outfits, sample_items, sample_outfit, taken_in_turn
 from synth.errors import SynthError
 from synth.spec import MaterialSpec
 
@@ -74,3 +74,31 @@ def test_thin_shirts_are_at_times_worn_in_and_thick_ones_never() -> None:
     assert any(catalog.fabrics()[worn[1].fabric].density > THIN for worn in tucked)
     coats = [sample_outfit(np.random.default_rng(k), ("trousers", "coat"), look) for k in range(30)]
     assert all(worn[1].name == "coat" for worn in coats)
+
+
+def items(outfit, seed, **changes):
+    settings = {"hair": 0.8, "shoes": 0.8, "hair_colour": (0.1, 0.05, 0.02), "look": look} | changes
+    return sample_items(np.random.default_rng(seed), outfit, **settings)
+
+
+def test_hair_and_shoes_are_drawn_by_rule() -> None:
+    """Mutations: boots under trousers; hair on the bald; items on bare bodies; one style for all."""
+    trousers, dress = (sample_outfit(np.random.default_rng(0), names, look) for names in (("trousers",), ("dress",)))
+    under = [item.name for seed in range(60) for item in items(trousers, seed)]
+    assert "boots" not in under
+    seen = [items(dress, seed) for seed in range(80)]
+    names = [[item.name for item in worn] for worn in seen]
+    assert {"boots", "sneakers", "flats"} <= {name for worn in names for name in worn}
+    assert len({name for worn in names for name in worn if name.startswith("hair")}) >= 4
+    assert 3 < sum(not any(name.startswith("hair") for name in worn) for worn in names) < 40
+    assert 3 < sum(not any(catalog.load(name).covers == "feet" for name in worn) for worn in names) < 40
+    assert items(dress, 5) == items(dress, 5)
+    assert items((), 5) == ()
+    assert not any(item.name.startswith("hair") for seed in range(30) for item in items(dress, seed, hair_colour=None))
+    assert items(dress, 7, hair=0.0, shoes=0.0) == ()
+
+
+def test_an_outfit_is_of_one_size_and_all_sizes_are_worn() -> None:
+    worn = [sample_outfit(np.random.default_rng(k), ("trousers", "tshirt"), look) for k in range(80)]
+    assert all(len({garment.size for garment in outfit}) == 1 for outfit in worn)
+    assert {outfit[0].size for outfit in worn} == set(SIZES)

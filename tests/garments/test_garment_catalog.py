@@ -12,7 +12,7 @@ from garments import catalog
 
 def test_the_project_has_upper_lower_and_full_garments_under_a_free_licence() -> None:
     worn = [catalog.load(name) for name in catalog.names()]
-    assert {garment.covers for garment in worn} == {"upper", "lower", "full"}
+    assert {garment.covers for garment in worn} == {"upper", "lower", "full", "head", "feet"}
     assert {garment.licence for garment in worn} == {"CC0-1.0"}
     assert {"tshirt", "trousers", "skirt"} <= set(catalog.names())
 
@@ -22,8 +22,9 @@ def test_round_trip_gives_the_same_garment_and_the_same_bytes(tmp_path: Path) ->
     for folder in ("a", "b"):
         catalog.save(garment, tmp_path / folder, {"edge": 0.02})
     again = catalog.load("tshirt", tmp_path / "a")
-    for field in ("vertices", "faces", "uv", "pins", "goals"):
+    for field in ("vertices", "faces", "uv", "pins", "goals", "region", "seams"):
         np.testing.assert_array_equal(getattr(again, field), getattr(garment, field))
+    assert again.sizes == garment.sizes
     assert (again.layer, again.covers, again.loose, again.fabric) == (
         garment.layer,
         garment.covers,
