@@ -6,6 +6,7 @@ Nothing listens beyond this machine without TLS, and the dashboard listens on th
 import logging
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 from render_farm import certificates
 from synth.errors import SynthError
 
-__all__ = ["Farm", "configure", "gpus", "open_farm", "security"]
+__all__ = ["Farm", "configure", "gpus", "open_farm", "own_address", "security"]
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +143,18 @@ def at(address: str, keys: Path | None) -> Farm:
         hint = "Start it with keys (`synth farm scheduler --certs DIR`) and name it tls://HOST:PORT with --certs DIR"
         raise SynthError(f"{address}: plain text to another machine", hint)
     return Farm(address, lambda: address, security(keys if address.startswith("tls://") else None))
+
+
+def own_address(host: str) -> str:
+    """The address from which this machine reaches a host.
+
+    Raises:
+        OSError: it does not reach it, or the name is unknown.
+    """
+    family, kind, _, _, target = socket.getaddrinfo(host.strip("[]"), 22, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.connect(target)  # sends nothing
+        return str(probe.getsockname()[0])
 
 
 def open_farm(name: str, device: str, options: dict[str, Any]) -> Farm:

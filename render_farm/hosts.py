@@ -8,7 +8,6 @@ import io
 import logging
 import shlex
 import shutil
-import socket
 import subprocess
 import tarfile
 import threading
@@ -19,7 +18,7 @@ from typing import Any
 from distributed import Scheduler, SpecCluster
 
 from render_farm import certificates
-from render_farm.cluster import Farm, page, security
+from render_farm.cluster import Farm, own_address, page, security
 from synth.errors import SynthError
 
 __all__ = ["over_ssh", "remote_command"]
@@ -101,13 +100,20 @@ def over_ssh(device: str, options: dict[str, Any]) -> Farm:
         raise SynthError("--cluster ssh: no ssh on this machine", "Install an ssh client, or use tls://HOST:PORT")
     keys = options.get("certs") or Path.home() / ".raiment" / "farm-keys"
     certificates.make(keys)
-    address = options.get("address") or own_address(hosts[0])
+    address = options.get("address") or _towards(hosts[0])
     command = remote_command(options.get("python") or "python3", options.get("jobs") or 1, device)
 
     def start() -> SshWorkers:
         return SshWorkers(hosts, address, keys, command, ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"))
 
     return Farm("ssh", start, security(keys))
+
+
+def _towards(host: str) -> str:
+    try:
+        return own_address(host.rpartition("@")[2])
+    except OSError as error:
+        raise SynthError(f"--host {host}: {error.strerror or error}", "Name hosts that this one can reach") from None
 
 
 def remote_command(python: str, jobs: int, device: str) -> str:
@@ -130,16 +136,3 @@ def packed(keys: Path) -> bytes:
         for path in certificates.paths(keys):
             archive.add(path, path.name)
     return stream.getvalue().ljust(ARCHIVE, b"\0")
-
-
-def own_address(host: str) -> str:
-    """The address from which this machine reaches a host."""
-    name = host.rpartition("@")[2]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((name, 22))  # sends nothing
-        except OSError as error:
-            raise SynthError(
-                f"--host {host}: {error.strerror or error}", "Name hosts that this one can reach"
-            ) from None
-        return str(probe.getsockname()[0])

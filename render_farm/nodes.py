@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distributed import Nanny, Scheduler
 
-from render_farm.cluster import LOOPBACK, at, configure, page, security, slots
+from render_farm.cluster import LOOPBACK, at, configure, own_address, page, security, slots
 from synth.errors import SynthError
 
 __all__ = ["run_scheduler", "run_worker"]
@@ -52,11 +52,14 @@ async def _worker(address: str, jobs: int, device: str, keys: Path | None, until
     if until_eof:
         asyncio.get_running_loop().add_reader(0, lambda: os.read(0, 4096) or stop.set())
     while not stop.is_set():
-        nannies = [
-            Nanny(address, security=security(keys), death_timeout=30, **page(), **options)
-            for options in slots(jobs, device)
-        ]
+        nannies: list[Nanny] = []
         try:
+            # Dask would listen everywhere; the scheduler finds us where we come from
+            own = {"host": own_address(address.partition("://")[2].rpartition(":")[0])}
+            nannies += [
+                Nanny(address, security=security(keys), death_timeout=30, **own, **page(), **options)
+                for options in slots(jobs, device)
+            ]
             await asyncio.wait_for(asyncio.gather(*(_started(nanny) for nanny in nannies)), 90)
             log.warning("%d slots offered to %s", len(nannies), address)
             ends = [asyncio.ensure_future(nanny.finished()) for nanny in nannies]

@@ -1,8 +1,9 @@
-"""The failure drill: `python tests/farm/drill.py [--only NAME] [--folder DIR]`; about ten minutes.
+"""The failure drill: `python tests/farm/drill.py [--only NAME] [--short] [--tries N]`; about ten minutes.
 
 Every fault runs a small plan with real shards through the command line, breaks something on the way, and then asks:
 is every good job's shard there once and whole, are bad jobs in quarantine with their reason, does anything still run or
 lie about, does a second submit do nothing? A table, then one line of JSON; exit status 1 unless all is well.
+--short, for CI: nine of the faults, and the driver is killed four times instead of twenty.
 """
 
 import argparse
@@ -13,161 +14,22 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import drill_kit
 import namespaces
 import slurm
-
-from synth.spec import ClipSpec
+from drill_scene import Scene, Skip, Verdict, free_port, parent_of, services, until
 
 log = logging.getLogger("drill")
 
-KILLS = 20
-
-
-class Skip(Exception):  # noqa: N818 - not an error
-    """This machine cannot be broken in this way; says why."""
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What a fault left behind."""
-
-    fault: str
-    jobs: int = 0
-    lost: int = 0
-    corrupt: int = 0
-    duplicated: int = 0
-    orphans: int = 0
-    rerun: int = 0
-    stale: int = 0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
-    """What else is not as it should be."""
-
-    @property
-    def well(self) -> bool:
-        """Whether nothing was lost, spoilt or left behind."""
-        return not (self.lost or self.corrupt or self.duplicated or self.orphans or self.stale or self.wrong)
-
-
-class Scene:
-    """A plan, its store and its ledger in a folder of their own.
-
-    Args:
-        folder: The folder.
-        actions: What the jobs do.
-        bad: Actions that end in quarantine, with a part of the reason.
-    """
-
-    def __init__(self, folder: Path, actions: list[str], bad: dict[str, str] | None = None) -> None:
-        self.folder, self.out, self.ledger = folder, folder / "out", folder / "ledger"
-        self.ledger.mkdir(parents=True)
-        (folder / "scratch").mkdir()
-        self.bad, self.plan = bad or {}, folder / "plan.jsonl"
-        self.specs = drill_kit.make_plan(self.plan, actions)
-        self.environment = drill_kit.environment(self.ledger, RAIMENT_SCRATCH=str(folder / "scratch"))
-        self.environment["DRILL_STORE"] = str(self.out)
-        self.wrong: list[str] = []
-        self._said = 0
-
-    def command(self, *arguments: str) -> list[str]:
-        """A `synth farm` command."""
-        return [sys.executable, "-m", "synth", "farm", *arguments]
-
-    def start(self, *arguments: str, on: Callable[[list[str]], list[str]] = list) -> subprocess.Popen[bytes]:
-        """Start one, with what it says in a file."""
-        self._said += 1
-        with (self.folder / f"said-{self._said}-{arguments[0]}").open("wb") as said:
-            command = on(self.command(*arguments))
-            return subprocess.Popen(command, stdout=said, stderr=said, env=self.environment, start_new_session=True)
-
-    def submit(self, *more: str, on: Callable[[list[str]], list[str]] = list) -> subprocess.Popen[bytes]:
-        """Start a submit."""
-        options = ["--time-limit", "60", *more]
-        if "--cluster" not in more:
-            options += ["--jobs", "2"]
-        return self.start("submit", str(self.plan), "--out", str(self.out), *options, on=on)
-
-    def said(self, what: str) -> str:
-        """All that the commands of a name have said."""
-        return "".join(p.read_text(errors="replace") for p in sorted(self.folder.glob(f"said-*-{what}")))
-
-    def wait(self, process: subprocess.Popen[bytes], status: int = 0, timeout: float = 400.0) -> None:
-        """Wait for a command to end."""
-        try:
-            found = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            found = process.wait()
-            self.wrong.append(f"did not end in {timeout:.0f} s")
-        if found != status:
-            self.wrong.append(f"status {found} instead of {status}")
-
-    def begun(self) -> int:
-        """Jobs begun so far."""
-        return len([path for path in self.ledger.iterdir() if not path.name.startswith(("twice-", "once-"))])
-
-    def shards(self) -> int:
-        """Shards so far."""
-        return len(list(self.out.glob("*.h5")))
-
-    def is_good(self, spec: ClipSpec) -> bool:
-        """Whether the job should end in a shard."""
-        return spec.motion.names[0] not in self.bad
-
-    def judge(self, fault: str) -> Verdict:
-        """Look at what was left, submit again, collect."""
-        verdict = Verdict(fault, jobs=len(self.specs), wrong=self.wrong)
-        good = {spec.clip_id for spec in self.specs if self.is_good(spec)}
-        until(lambda: not drill_kit.orphans(self.ledger), 5.0)
-        verdict.orphans = len(drill_kit.orphans(self.ledger))
-        begun = self.begun()
-        verdict.rerun = begun - len(self.specs)
-        again = self.submit()
-        self.wait(again, 0, 120.0)
-        last = (self.folder / f"said-{self._said}-submit").read_text(errors="replace")
-        if self.begun() != begun or "nothing to do" not in last:
-            verdict.wrong.append("the second submit did something")
-        collected = self.start("collect", "--out", str(self.out))
-        self.wait(collected, 1 if self.bad else 0, 120.0)
-        sound = drill_kit.sound(self.out)
-        verdict.lost = len(good - sound)
-        verdict.corrupt = self.shards() - len(sound)
-        verdict.duplicated = len(list(self.ledger.glob("twice-*")))  # made although the shard was there by then
-        verdict.stale = len(drill_kit.leftovers(self.out)) + len(list((self.folder / "scratch").iterdir()))
-        listed = subprocess.run(
-            self.command("quarantine", "--out", str(self.out)), capture_output=True, text=True, env=self.environment
-        ).stdout
-        for spec in self.specs:
-            reason = self.bad.get(spec.motion.names[0])
-            line = next((text for text in listed.splitlines() if text.startswith(spec.clip_id)), "")
-            if (reason is None) != (not line) or (reason or "") not in line:
-                verdict.wrong.append(f"quarantine of {spec.motion.names[0]}: {line or 'not there'}")
-        return verdict
-
-
-def until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def parent_of(pid: int) -> int:
-    """A process's parent."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+KILLS, FEW_KILLS = 20, 4
 
 
 SLOW = ["sleep:1.5"] * 6
@@ -175,9 +37,9 @@ SLOW = ["sleep:1.5"] * 6
 
 def bad_jobs(folder: Path) -> Scene:
     """A job that crashes, one that hangs, one that eats memory, among good ones."""
-    bad = {"segv": "SIGSEGV", "memory:3": "GiB of memory", "sleep:600": "ran longer than its 15 s"}
+    bad = {"segv": "SIGSEGV", "memory:3": "GiB of memory", "sleep:600": "ran longer than its 25 s"}
     scene = Scene(folder, ["good", "segv", "good", "memory:3", "good", "sleep:600", "once:x", "good"], bad)
-    run = scene.submit("--memory", "1", "--time-limit", "15")
+    run = scene.submit("--memory", "1", "--time-limit", "25")
     scene.wait(run, 1)
     return scene
 
@@ -193,36 +55,6 @@ def worker_killed(folder: Path) -> Scene:
                 os.kill(parent_of(job), signal.SIGKILL)
     scene.wait(run)
     return scene
-
-
-@contextlib.contextmanager
-def services(scene: Scene) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts schedulers and workers, and ends them all at the end."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*arguments: str, on: Callable[[list[str]], list[str]] = list) -> subprocess.Popen[bytes]:
-        started.append(scene.start(*arguments, on=on))
-        return started[-1]
-
-    try:
-        yield start
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                scene.wrong.append("a service did not end when it was told to")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def scheduler_killed(folder: Path) -> Scene:
@@ -320,10 +152,10 @@ def submitted_twice(folder: Path) -> Scene:
     return scene
 
 
-def driver_killed(folder: Path) -> Scene:
-    """SIGKILL of the driver at random moments, twenty times; then it is left in peace."""
-    scene, chance = Scene(folder, ["sleep:0.5"] * 60), random.Random(6)
-    for count in range(KILLS):
+def driver_killed(folder: Path, kills: int = KILLS) -> Scene:
+    """SIGKILL of the driver at random moments, again and again; then it is left in peace."""
+    scene, chance = Scene(folder, ["sleep:0.5"] * 3 * kills), random.Random(6)
+    for count in range(kills):
         begun, run = scene.begun(), scene.submit()
         if count % 4:  # else also while it starts
             until(lambda begun=begun, run=run: scene.begun() > begun or run.poll() is not None, 60)
@@ -347,12 +179,23 @@ def shard_damaged(folder: Path) -> Scene:
     return scene
 
 
+@contextlib.contextmanager
+def started(system: slurm.Slurm) -> Iterator[slurm.Slurm]:
+    """Slurm while the block runs; a machine on which it does not start cannot be broken in this way."""
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(system)
+        except TimeoutError as error:
+            raise Skip(str(error)) from None
+        yield running
+
+
 def slurm_controller_killed(folder: Path) -> Scene:
     """Slurm: its controller is killed in the middle of an array and started again; a node's task is killed."""
     if not slurm.available():
         raise Skip("no slurmctld, slurmd and munged here (apt-get install slurm-wlm munge)")
     scene = Scene(folder, ["sleep:3"] * 8)
-    with slurm.Slurm() as running:
+    with started(slurm.Slurm()) as running:
         scene.environment |= running.environment
         run = scene.submit("--cluster", "slurm-array", "--workers", "2")
         until(lambda: scene.shards() >= 1, 120)
@@ -368,7 +211,7 @@ def slurm_workers(folder: Path) -> Scene:
     if not slurm.available():
         raise Skip("no slurmctld, slurmd and munged here (apt-get install slurm-wlm munge)")
     scene, keys = Scene(folder, ["sleep:3"] * 8), str(folder / "keys")
-    with slurm.Slurm() as running:
+    with started(slurm.Slurm()) as running:
         scene.environment |= running.environment
         more = ("--workers", "2", "--certs", keys, "--memory", "1", "--address", "127.0.0.1")
         run = scene.submit("--cluster", "slurm", *more)
@@ -410,6 +253,22 @@ FAULTS: dict[str, Callable[[Path], Scene]] = {
     "slurm-controller-killed": slurm_controller_killed,
     "slurm-worker-cancelled": slurm_workers,
 }
+SHORT: dict[str, Callable[[Path], Scene]] = {
+    f"driver-killed-x{FEW_KILLS}": lambda folder: driver_killed(folder, FEW_KILLS),
+    **{
+        name: FAULTS[name]
+        for name in (
+            "bad-jobs",
+            "worker-killed",
+            "scheduler-killed",
+            "host-cut-off",
+            "disk-full",
+            "folder-gone",
+            "submitted-twice",
+            "slurm-controller-killed",
+        )
+    },
+}
 
 
 def run_fault(name: str, base: Path) -> Verdict:
@@ -417,7 +276,7 @@ def run_fault(name: str, base: Path) -> Verdict:
     folder, clock = base / name, time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    scene = FAULTS[name](folder)
+    scene = (FAULTS | SHORT)[name](folder)
     verdict = scene.judge(name)
     verdict.seconds = round(time.monotonic() - clock, 1)
     return verdict
@@ -426,29 +285,40 @@ def run_fault(name: str, base: Path) -> Verdict:
 COLUMNS = ("jobs", "lost", "corrupt", "duplicated", "orphans", "stale", "rerun", "seconds")
 
 
+def tell(verdict: Verdict) -> Verdict:
+    """Print it as a row of the table."""
+    plain, said = asdict(verdict), "; ".join(verdict.wrong)
+    print(f"{verdict.fault:26}" + "".join(f"{plain[c]:>11}" for c in COLUMNS) + f"  {said}", flush=True)  # noqa: T201
+    return verdict
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(FAULTS), help="this fault; repeat")
+    parser.add_argument("--short", action="store_true", help="fewer faults and kills: some minutes, for CI")
+    parser.add_argument("--tries", type=int, default=1, help="so often a fault may be run until all is well after it")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / f"farm-drill-{os.getpid()}")
     arguments = parser.parse_args()
-    verdicts, skipped = [], []
+    verdicts, skipped, repeated = [], [], []
     print(f"{'fault':26}" + "".join(f"{name:>11}" for name in COLUMNS), flush=True)  # noqa: T201
-    for name in arguments.only or FAULTS:
+    for name in arguments.only or (SHORT if arguments.short else FAULTS):
         try:
-            verdict = run_fault(name, arguments.folder)
+            verdict = tell(run_fault(name, arguments.folder))
+            for _ in range(arguments.tries - 1):
+                if not verdict.well:
+                    repeated.append(name)
+                    verdict = tell(run_fault(name, arguments.folder / "again"))
         except Skip as why:
             skipped.append(name)
             print(f"{name:26} left out: {why}", flush=True)  # noqa: T201
             continue
         verdicts.append(verdict)
-        plain = asdict(verdict)
-        said = "; ".join(verdict.wrong)
-        print(f"{name:26}" + "".join(f"{plain[c]:>11}" for c in COLUMNS) + f"  {said}", flush=True)  # noqa: T201
     total = {key: sum(asdict(v)[key] for v in verdicts) for key in COLUMNS[:-1] if key != "stale"}
     well = all(verdict.well for verdict in verdicts)
     if well:
         shutil.rmtree(arguments.folder, ignore_errors=True)
-    print(json.dumps({"faults": len(verdicts), **total, "skipped": skipped, "well": well}))  # noqa: T201
+    more = {"skipped": skipped, "repeated": repeated, "well": well}
+    print(json.dumps({"faults": len(verdicts), **total, **more}))  # noqa: T201
     return 0 if well else 1
 
 

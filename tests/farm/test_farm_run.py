@@ -12,8 +12,9 @@ from pathlib import Path
 
 import drill_kit
 import farm_fixtures
+import listening
 import pytest
-from conftest import run_command
+from conftest import SMALL, run_command
 
 from render_farm import board, certificates, cluster, records
 from render_farm.batch import batch_cluster
@@ -133,9 +134,11 @@ def test_scheduler_and_worker_over_tls(ledger: Path, tmp_path: Path) -> None:
     farm("certs", str(tmp_path / "others"))
     specs = drill_kit.make_plan(tmp_path / "plan.jsonl", ["good", "good"])
     with (
-        service("scheduler", "--port", "0", "--certs", str(keys)) as (_, address),
-        service("worker", address, "--certs", str(keys), "--jobs", "1"),
+        service("scheduler", "--port", "0", "--certs", str(keys)) as (scheduler, address),
+        service("worker", address, "--certs", str(keys), "--jobs", "1") as (worker, _),
     ):
+        for process in (scheduler, worker):  # catches Dask's pages, which listen everywhere unless told
+            assert listening.addresses(process.pid) == {"127.0.0.1"}
         call = ("submit", str(tmp_path / "plan.jsonl"), "--out", str(out), "--cluster", address)
         strange = farm(*call, "--certs", str(tmp_path / "others"), "--patience", "1")
         assert strange.returncode == 2  # catches TLS without the other side's certificate checked
@@ -202,3 +205,22 @@ def test_shares_of_an_array_are_done_to_the_end(ledger: Path, tmp_path: Path) ->
     assert drill_kit.executions(ledger, specs[1].clip_id) == 3
     assert store.names("shares") == []
     assert not submit_arrays(store, None, options, workers=2, system="local").counts
+
+
+@pytest.mark.blender
+@pytest.mark.slow
+def test_a_real_clip_in_two_stages_shares_its_simulation(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = (*SMALL, "--clips", "1", "--device", "cpu")
+    done = farm("submit", *settings, "--out", str(out), "--jobs", "1", "--two-stages")
+    assert done.returncode == 0, done.stderr
+    assert len(list((out / ".cache" / "simulations").glob("*.npz"))) == 1
+    assert not list((out / ".cache" / "frames").glob("*"))
+    (log,) = (out / "logs").glob("*.log")
+    printed = log.read_text()
+    assert printed.index("attempt: render_farm.simulate") < printed.index("attempt: synth.worker")
+    collected = farm("collect", "--out", str(out))
+    assert collected.returncode == 0, collected.stdout
+    (entry,) = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert entry["seconds"]["simulate"] > 0.2  # of the first stage; from the cache it takes no time
+    assert entry["seconds"]["render"] > 0
