@@ -168,6 +168,54 @@ def test_matlab_variables_of_wrong_shapes(form: str, sound: Sound, data: st.Data
         file.write_bytes(content)
 
 
+@given(st.data())
+@LENIENT
+def test_hdf5_columns_of_wrong_shapes(sound: Sound, data: st.DataObject) -> None:
+    import h5py
+
+    path, file, content = sound["vibe-insta"]
+    column = data.draw(st.sampled_from(["vid_name", "frame_id", "joints2D", "features"]))
+    shape = data.draw(st.lists(st.integers(0, 9), max_size=3))
+    kinds = (0.0, np.nan, b"x", 1j, 1e300, None)
+    wrong = data.draw(st.sampled_from(kinds))
+    try:
+        with h5py.File(file, "a") as opened:
+            del opened[column]
+            if wrong is None:
+                opened.create_group(column)
+            else:
+                opened[column] = np.full(shape, wrong)
+        read_all("vibe-insta", path)
+    finally:
+        file.write_bytes(content)
+
+
+def test_text_of_impossible_characters(tmp_path: Path) -> None:
+    # NumPy raises a SystemError, or worse, where such text becomes Python's
+    names = np.array(["a"] * 4)
+    names.view("u4")[1] = 0x7FFFFFFF
+    joblib.dump({"vid_name": names, "joints2D": np.zeros((4, 49, 3))}, tmp_path / "db.pt")
+    with pytest.raises(SynthError, match=r"db\.pt: refused: text"):
+        open_source("vibe", tmp_path / "db.pt")
+    path = formats.write_spin(tmp_path)
+    held = dict(np.load(path))
+    held["imgname"].view("u4")[0] = 0x7FFFFFFF
+    np.savez(path, **held)
+    with pytest.raises(SynthError, match=r"mpi_inf_3dhp_train\.npz: imgname: cannot be read"):
+        open_source("spin", path)
+
+
+def test_a_database_that_claims_more_rows_than_it_holds(tmp_path: Path) -> None:
+    # catches a list of two thousand million names out of a file of some kilobytes
+    import h5py
+
+    path = tmp_path / "db.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vid_name", shape=(1 << 31,), dtype="S1", chunks=(1 << 20,), compression="gzip")
+    with pytest.raises(SynthError, match=r"db\.h5.*vid_name"):
+        open_source("vibe", path)
+
+
 class Hostile:
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -16,7 +16,7 @@ from synth.errors import SynthError
 
 Array = np.ndarray
 
-__all__ = ["Fields", "json_fields", "natural", "npz_fields", "readable"]
+__all__ = ["Fields", "json_fields", "natural", "npz_fields", "readable", "real_text"]
 
 _MAX_ARRAY = 1 << 34
 """Size [bytes] of the largest array taken from a compressed file."""
@@ -45,6 +45,14 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:  # parsers of damaged files raise anything at all
         text = f"{type(error).__name__}: {error}"[:200]
         raise SynthError(f"{path}: not a readable {kind} file ({text})", "Unpack or download it again") from error
+
+
+def real_text(array: Array) -> bool:
+    """Whether an array's text, if it holds any, can become Python's: NumPy keeps whatever numbers a file holds."""
+    if array.dtype.kind != "U" or not array.size:
+        return True
+    codes = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).view(np.uint32)
+    return bool(codes.max(initial=0) <= 0x10FFFF)
 
 
 class Fields(Mapping[str, Any]):
@@ -104,6 +112,11 @@ class Fields(Mapping[str, Any]):
             wanted = ", ".join("*" if n is None else str(n) for n in shape)
             raise self.wrong(name, f"shape ({wanted})", array)
         return np.where(np.isfinite(array), array, np.nan)
+
+    def singles(self, name: str, *shape: int | None) -> Float[Array, "..."]:
+        """A field of numbers as float32; what does not fit becomes NaN."""
+        array = self.array(name, *shape)
+        return np.where(np.abs(array) < np.finfo(np.float32).max, array, np.nan).astype(np.float32)
 
     def number(self, name: str) -> float:
         """A single number."""
@@ -219,6 +232,9 @@ def _npy(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str)
             raise ValueError("cut short")
         if not size:
             return np.zeros(shape, dtype)
-        return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
+        array = np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
+        if not real_text(array):
+            raise ValueError("text of impossible characters")
+        return array
     except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise SynthError(f"{path}: {name}: cannot be read ({error})"[:300], "Unpack or download it again") from error

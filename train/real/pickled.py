@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 import numpy as np
 
 from synth.errors import SynthError
+from train.real.files import real_text
 
 __all__ = ["load"]
 
@@ -126,7 +127,10 @@ def _from_bytes(raw: bytes, dtype: np.dtype, shape: tuple[int, ...], fortran: bo
         raise _refuse(f"an array {shape} of {dtype} in {len(raw)} bytes")
     if count == 0 or dtype.itemsize == 0:
         return np.zeros(shape, dtype)
-    return _plain(np.frombuffer(raw, dtype)).reshape(shape, order="F" if fortran else "C")
+    array = _plain(np.frombuffer(raw, dtype))
+    if not real_text(array):
+        raise _refuse("text of impossible characters")
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _array(state: Any) -> Any:

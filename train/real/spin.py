@@ -79,7 +79,7 @@ def _loaded(path: Path) -> Fields:
         raise fields.wrong("scale", f"{count} numbers", fields["scale"])
     for name, shape in shapes.items():
         if name in fields or name == "center":
-            checked[name] = fields.array(name, count, *shape).astype(np.float32)
+            checked[name] = fields.singles(name, count, *shape)
     for name in ("has_smpl", "gender"):
         if name in fields:
             if fields[name].shape != (count,):

@@ -118,7 +118,9 @@ def _columns(fields: Fields, count: int) -> dict[str, Array]:
     checked = {}
     for name, shape in SHAPES.items():
         if name in fields:
-            checked[name] = fields.array(name, count, *shape).astype(np.float32)
+            checked[name] = fields.singles(name, count, *shape)
+    if "features" in checked and not np.isfinite(checked["features"]).all():
+        raise fields.wrong("features", "finite numbers", fields["features"])
     if "valid_i" in fields:  # MPI-INF-3DHP's test set
         flags = fields.array("valid_i")
         if flags.size != count:
