@@ -1,5 +1,6 @@
 """Pushes cloth out of the body, and outer cloth out of inner cloth, without a seam in space or time.
 
+Before that, edges that were drawn out further than any fabric are drawn together again (`synth.cloth.stretch`).
 Every vertex moves along the normal of what it has to leave, by an amount that is zero on clear cloth, grows steadily
 with the depth, and is spread over neighbouring vertices and frames: so nothing pops, and clear frames stay as they are.
 A limb that has left its sleeve cannot be brought back; the gate (`synth.cloth.quality`) rejects that.
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from synth.cloth.quality import beside, covered_at_rest, garment_surface, on_border
+from synth.cloth.stretch import relieved
 from synth.geometry.triangles import ClosestPoint, vertex_normals
 from synth.types import DressedGarment
 
@@ -85,6 +87,7 @@ def repair(
             beneath.append((repaired[inner.garment.name], inner.skinned_world[0], inner.garment.triangles))
             usable &= np.isfinite(repaired[inner.garment.name]).all(axis=(1, 2))
         frames = np.flatnonzero(usable)
+        current[frames] = relieved(worn, current[frames])
         for moving, rest, triangles in beneath:
             obstacle = _Obstacle(
                 vertices=moving[frames],

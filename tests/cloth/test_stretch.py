@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from cloth_toys import garment, tube
 
-from synth.cloth.stretch import stretching
+from synth.cloth.stretch import relieved, stretching
 from synth.types import DressedGarment
 
 
@@ -43,3 +45,29 @@ def test_a_frame_that_is_not_finite_measures_nothing():
     moved = np.stack([vertices, broken])
     found = stretching(worn(vertices, quads, moved), moved)
     assert all(np.isnan(values[1]) and np.isfinite(values[0]) for values in found.values())
+
+
+def test_a_vertex_that_sticks_out_is_drawn_back_and_sound_cloth_stays():
+    """Mutations: sound edges shortened too; the ends pushed apart; pins moved."""
+    vertices, quads = tube(0.2, 0.0, 0.5, around=40, rows=30)
+    caught = vertices.copy()
+    caught[600:603] *= [1.4, 1.4, 1.0]
+    moved = np.stack([vertices * [1.2, 1.2, 1.0], caught])
+    dressed = worn(vertices, quads, moved)
+    found = relieved(dressed, moved)
+    np.testing.assert_array_equal(found[0], moved[0])
+    before, after = stretching(dressed, moved)["strain_max"], stretching(dressed, found)["strain_max"]
+    assert before[1] > 1.5
+    assert after[1] < 0.45
+    far = np.linalg.norm(vertices - vertices[601], axis=1) > 0.15
+    np.testing.assert_array_equal(found[1, far], vertices[far])
+
+
+def test_pinned_vertices_are_not_drawn_along():
+    vertices, quads = tube(0.2, 0.0, 0.5)
+    pins = (vertices[:, 2] > 0.49).astype(float)
+    low = vertices - [0, 0, 0.05] * (1 - pins[:, None])
+    held = dataclasses.replace(worn(vertices, quads, low[None]), garment=garment(vertices, quads, pins=pins))
+    found = relieved(held, low[None])[0]
+    np.testing.assert_array_equal(found[pins == 1], low[pins == 1])
+    assert stretching(held, found[None])["strain_max"][0] < 0.5
