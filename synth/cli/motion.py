@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import click
-import numpy as np
 
 from synth.config import GENDERS
 from synth.errors import SynthError
@@ -93,15 +92,23 @@ def info(name: str, amass_root: str) -> None:
     Example:
       synth motion info cmu:01_01
     """  # noqa: D301
+    from synth.motion import index
+
     for sequence in catalog.find(name, amass_root):
         recording = recordings.read(sequence.path, name=sequence.name)
-        path = recording.motion.transl
-        travelled = float(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1).sum())
+        entry = index.entry(sequence)
         stretches = ", ".join(f"{first}-{last - 1}" for first, last in sequence.usable)
         click.echo(f"{sequence.name}\n  file     {sequence.path}\n  sha256   {sequence.sha256}")
         click.echo(f"  frames   {sequence.frames} at {sequence.fps:g} Hz, {sequence.frames / sequence.fps:.1f} s")
         click.echo(f"  usable   {stretches}\n  person   {recording.gender}, body {recording.model}")
-        click.echo(f"  betas    {' '.join(f'{b:.2f}' for b in recording.betas)}\n  path     {travelled:.1f} m")
+        click.echo(f"  betas    {' '.join(f'{b:.2f}' for b in recording.betas)}\n")
+        click.echo(
+            f"  action   {entry.action or 'not known'}\n  speed    {entry.speed:.2f} m/s, over {entry.seconds:.1f} s"
+        )
+        click.echo(
+            f"  turning  {entry.activity:.2f} rad/s\n  contact  a foot rests in {entry.contact:.0%} of the frames"
+        )
+        click.echo(f"  covers   {entry.poses} poses at least 1 rad apart")
 
 
 @motion.command()

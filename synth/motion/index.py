@@ -14,7 +14,9 @@ from synth.errors import SynthError
 from synth.files import replacing, write_text
 from synth.geometry.rotations import canonical_rotvec
 from synth.motion import catalog, recordings
+from synth.motion.clips import free_body
 from synth.motion.mining import coverage
+from synth.motion.quality import resting_feet
 
 INDEX = "index.sqlite"
 EVERY = 0.1
@@ -39,8 +41,10 @@ class Entry:
     """Mean speed of the body's rotations, norm over joints [rad/s]."""
     usable: float
     """Share of the frames that the floor explains."""
+    contact: float
+    """Share of the frames in which a foot rests on the floor."""
     poses: int
-    """Poses at least 1 rad apart."""
+    """How much of pose space it covers: poses at least 1 rad apart."""
 
 
 def entry(sequence: catalog.Sequence) -> Entry:
@@ -49,7 +53,10 @@ def entry(sequence: catalog.Sequence) -> Entry:
     Raises:
         SynthError: the file cannot be read.
     """
-    motion = recordings.read(sequence.path, name=sequence.name).motion
+    recording = recordings.read(sequence.path, name=sequence.name)
+    motion = recording.motion
+    body = free_body(recording.gender)
+    betas = recording.betas if recording.model == "free" else np.zeros(body.shapedirs.shape[2])
     step = max(1, round(EVERY * motion.fps))
     poses = canonical_rotvec(motion.body_pose[::step])
     seconds = max(len(motion) - 1, 1) / motion.fps
@@ -66,6 +73,7 @@ def entry(sequence: catalog.Sequence) -> Entry:
         speed=round(float(path / seconds), 4),
         activity=round(float(turned / seconds), 4),
         usable=round(sum(last - first for first, last in sequence.usable) / sequence.frames, 4),
+        contact=round(float(resting_feet(motion, body, betas).any(axis=1).mean()), 4),
         poses=coverage(poses),
     )
 

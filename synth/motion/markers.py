@@ -6,7 +6,7 @@ forearms, thighs and shins sit at other heights left and right so that software 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,15 +130,16 @@ def known(motion: MarkerMotion) -> dict[str, int]:
     return found
 
 
-def attach(body: BodyModel, labels: Sequence[str]) -> Attachment:
+def attach(body: BodyModel, labels: Sequence[str], layout: Mapping[str, Place] = LAYOUT) -> Attachment:
     """Put markers on a body's skin.
 
     Args:
         body: Any with SMPL's joints.
         labels: The layout's names.
+        layout: Where they sit on the free neutral body.
     """
     reference = load_named("free", "neutral")
-    wanted = np.array([[LAYOUT[name].x, LAYOUT[name].y, LAYOUT[name].z] for name in labels])
+    wanted = np.array([[layout[name].x, layout[name].y, layout[name].z] for name in labels])
     distance = np.linalg.norm(reference.v_template[:, None] - wanted, axis=-1)
     carried = surface_map(reference, body)[np.argmin(distance, axis=0)]
     normals = carried @ vertex_normals(body.v_template, body.faces)
@@ -152,8 +153,8 @@ def attach(body: BodyModel, labels: Sequence[str]) -> Attachment:
         shapedirs=(carried @ body.shapedirs.reshape(-1, 3 * shapes)).reshape(count, 3, shapes),
         posedirs=(carried @ body.posedirs.reshape(-1, 3 * poses)).reshape(count, 3, poses),
         weights=carried @ body.lbs_weights,
-        spreads=np.array([LAYOUT[name].spread for name in labels]),
-        clearances=np.array([LAYOUT[name].clearance for name in labels]),
+        spreads=np.array([layout[name].spread for name in labels]),
+        clearances=np.array([layout[name].clearance for name in labels]),
     )
 
 

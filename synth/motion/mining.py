@@ -1,8 +1,8 @@
 """The most contrasting pairs of poses of a whole database, no two pairs alike; and how much of pose space is covered.
 
-Poses are thinned first, each sequence's and then all together: one is left out if another within `grain` of it is
-kept. A pair that is lost that way has another one kept whose distance is smaller by at most twice the grain for each of
-the two passes (by the triangle inequality, where no joint turns so far that its other axis-angle vector is nearer).
+Each sequence is thinned first: a pose is left out if another within `grain` of it is kept. A pair that is lost that way
+has another one kept whose distance is smaller by at most twice the grain (by the triangle inequality, where no joint
+turns so far that its other axis-angle vector is nearer).
 
 The search is greedy and exact: the farthest pair, then the farthest of what is unlike it, and so on. A row's largest
 distance only falls as poses are used up, so an old one is a bound, and few rows are ever computed again. All bounds
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from synth.geometry.rotations import canonical_rotvec
 from synth.motion.interpolate import nearest_vectors, pose_distances
@@ -66,50 +66,21 @@ def thinned(poses: Float[Array, "M 23 3"], grain: float = GRAIN) -> Int[Array, "
     return np.array(kept, dtype=int)
 
 
-def pooled(sequences: Iterable[Float[Array, "_ 23 3"]], *, grain: float = GRAIN, shared: bool = True) -> Pool:
+def pooled(sequences: Iterable[Float[Array, "_ 23 3"]], *, grain: float = GRAIN) -> Pool:
     """Gather the poses of all sequences, thinned.
 
     Args:
         sequences: Body poses, axis-angle [rad]; a lazy one is read once, one after the other.
         grain: Of the thinning [rad]; 0 keeps every frame.
-        shared: Leave out, too, what is near a pose of another sequence.
     """
     numbers, frames, poses = [], [], []
-    known = _Known(grain) if shared and grain > 0 else None
     for number, sequence in enumerate(sequences):
         kept = thinned(sequence, grain) if grain > 0 else np.arange(len(sequence))
         found = canonical_rotvec(sequence[kept]).astype(np.float32)
-        if known is not None:
-            new = known.add(found.reshape(len(found), -1))
-            kept, found = kept[new], found[new]
         numbers.append(np.full(len(kept), number))
         frames.append(kept)
         poses.append(found)
     return Pool(numbers=np.concatenate(numbers), frames=np.concatenate(frames), poses=np.concatenate(poses))
-
-
-class _Known:
-    """Poses kept so far, in an array that doubles."""
-
-    def __init__(self, grain: float) -> None:
-        self.grain, self.count = grain, 0
-        self.flat, self.squares = np.zeros((1024, 69), dtype=np.float32), np.zeros(1024, dtype=np.float32)
-
-    def add(self, flat: Float32[Array, "M 69"]) -> Bool[Array, " M"]:
-        """Keep what is not near a kept one, and say what that was."""
-        squares = np.einsum("nd,nd->n", flat, flat)
-        new = np.ones(len(flat), dtype=bool)
-        for column in range(0, self.count, COLUMNS):
-            part = slice(column, min(column + COLUMNS, self.count))
-            near = flat @ (-2.0 * self.flat[part].T) + squares[:, None] + self.squares[part]
-            new &= (near >= np.float32(self.grain**2)).all(axis=1)
-        while self.count + int(new.sum()) > len(self.flat):
-            self.flat = np.concatenate([self.flat, np.zeros_like(self.flat)])
-            self.squares = np.concatenate([self.squares, np.zeros_like(self.squares)])
-        until = self.count + int(new.sum())
-        self.flat[self.count : until], self.squares[self.count : until] = flat[new], squares[new]
-        self.count = until
-        return new
 
 
 def mine(

@@ -5,7 +5,7 @@ marker places from frames of all of a person's trials, stage two the pose of eac
 learned from other motion and by the joints' limits, as in Mahmood et al., "AMASS" (2019); the floor by heels and toes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,13 +26,13 @@ from synth.motion.fitting import (
     skinned,
     solve,
 )
-from synth.motion.markers import FEET, LAYOUT, TORSO, Attachment, attach, known
+from synth.motion.markers import FEET, LAYOUT, TORSO, Attachment, Place, attach, known
 from synth.motion.mosh import Fit, finished
 from synth.types import BodyModel
 
 Array = np.ndarray
 
-__all__ = ["MARKER_SETTINGS", "capture", "fit_person", "held_out_errors", "labels_of", "person"]
+__all__ = ["MARKER_SETTINGS", "capture", "fit_person", "held_out_errors", "labels_of", "learned_layout", "person"]
 
 MARKER_SETTINGS = FitSettings(rotation=0.0, prior=0.02, limits=1.0)
 """A marker's distance is trusted more than the prior: a pose three deviations off costs as one marker 4 mm off."""
@@ -88,7 +88,11 @@ def person(motions: Sequence[MarkerMotion], body: BodyModel, settings: FitSettin
 
 
 def held_out_errors(
-    motion: MarkerMotion, body: BodyModel, settings: FitSettings = MARKER_SETTINGS, folds: int = FOLDS
+    motion: MarkerMotion,
+    body: BodyModel,
+    settings: FitSettings = MARKER_SETTINGS,
+    folds: int = FOLDS,
+    layout: Mapping[str, Place] | None = None,
 ) -> dict[str, Float[Array, " T"]]:
     """How well a fit predicts markers that it does not see.
 
@@ -101,13 +105,14 @@ def held_out_errors(
         body: Model of the person's gender.
         settings: Weights.
         folds: Parts that the markers are dealt to.
+        layout: Where the markers sit; None for the project's own.
 
     Returns:
         Distance [m] in each frame of the second half by marker; NaN where it was not captured.
     """
     labels = labels_of([motion])
     kinematics, stages, prior = Kinematics(body, settings.device), _stages(settings), priors.load()
-    targets = MarkerTargets(kinematics, attach(body, labels))
+    targets = MarkerTargets(kinematics, attach(body, labels, layout or LAYOUT))
     taken = capture(motion, targets.attachment, body)
     half = len(taken) // 2
     first, second = taken.at(np.arange(half)), taken.at(np.arange(half, len(taken)))
@@ -123,6 +128,37 @@ def held_out_errors(
         distance = np.linalg.norm(fitted - second.points, axis=-1)
         errors |= {labels[k]: distance[:, k] for k in hidden}
     return errors
+
+
+def learned_layout(
+    motion: MarkerMotion,
+    body: BodyModel,
+    layout: Mapping[str, Place],
+    settings: FitSettings = MARKER_SETTINGS,
+    rounds: int = 2,
+) -> dict[str, Place]:
+    """Where a trial's markers sit, found from the trial when that is known roughly.
+
+    Each round finds shape and latent places, as any fit does, and puts each marker where it was found; what is then
+    expected of it is half as wide.
+
+    Args:
+        motion: Some frames of a trial.
+        body: Model of the person's gender.
+        layout: Rough places, with how rough they are.
+        settings: Weights.
+        rounds: How often.
+    """
+    labels, found = labels_of([motion]), dict(layout)
+    kinematics, stages, prior = Kinematics(body, settings.device), _stages(settings), priors.load()
+    for _ in range(rounds):
+        targets = MarkerTargets(kinematics, attach(body, labels, found))
+        taken = capture(motion, targets.attachment, body)
+        latent = find_constants([taken], kinematics, targets, stages, prior).latent
+        for label, (x, y, z) in zip(labels, latent.tolist(), strict=True):
+            old = found[label]
+            found[label] = replace(old, x=old.x + x, y=old.y + y, z=old.z + z, spread=max(old.spread / 2, 0.02))
+    return found
 
 
 class MarkerTargets:

@@ -1,13 +1,16 @@
 """How well a fit went: distances, feet that slide, feet in the floor."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from synth.body.lbs import joint_transforms, skin
+from synth.body.joints import JOINT_NAMES
+from synth.body.lbs import joint_transforms, shaped, skin
 from synth.geometry.rotations import rotvec_to_rotmat
-from synth.motion.contact import soles
+from synth.motion.contact import resting_points, soles
+from synth.motion.resample import resample
 from synth.types import BodyModel, Motion
 
 if TYPE_CHECKING:
@@ -34,6 +37,40 @@ def measured(fit: "Fit", body: BodyModel) -> dict[str, float]:
         "skating_mm_s": skating(fit.motion, body, fit.betas, fit.resting),
     }
     return {name: round(1e3 * float(value), 2) for name, value in numbers.items()}
+
+
+def resting_feet(motion: Motion, body: BodyModel, betas: Float[Array, " B"]) -> Float[Array, "T 2"]:
+    """1 where the left or right foot rests: its ankle or toe is low and slow (see `synth.motion.contact`).
+
+    Args:
+        motion: World Z up.
+        body: Who wears it.
+        betas: Shape.
+    """
+    transforms = joint_transforms(body, betas, motion.global_orient, motion.body_pose, motion.transl)
+    rest = shaped(body, betas)[1]
+    feet = [[JOINT_NAMES.index(f"{side}_{joint}") for joint in ("ankle", "foot")] for side in ("left", "right")]
+    joints = (transforms[..., :3, :3] @ rest[..., None])[..., 0] + transforms[..., :3, 3]
+    return np.stack([resting_points(joints[:, foot][..., [0, 2, 1]], motion.fps) for foot in feet], axis=1)
+
+
+def skating_at(
+    motion: Motion, body: BodyModel, betas: Float[Array, " B"], rates: Sequence[float]
+) -> dict[float, float]:
+    """How fast resting feet slide at other rates [m/s]; the feet that rest are those of the motion as it is.
+
+    Args:
+        motion: World Z up, its frames numbered from 0.
+        body: Who wears it.
+        betas: Shape.
+        rates: [Hz]
+    """
+    resting, found = resting_feet(motion, body, betas), {}
+    for rate in rates:
+        made = resample(motion, rate)
+        nearest = np.round(made.source_frames - motion.source_frames[0]).astype(int)
+        found[rate] = skating(made, body, betas, resting[nearest])
+    return found
 
 
 def skating(motion: Motion, body: BodyModel, betas: Float[Array, " B"], resting: Float[Array, "T 2"]) -> float:

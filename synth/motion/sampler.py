@@ -32,6 +32,8 @@ SEARCH_HZ = 10.0
 """Rate at which sequences are searched for contrasting poses [Hz]."""
 APART = 1.0
 """Distance that a pose must keep from those used before in its sequence [rad]; halved while nothing is left."""
+MANY = 20_000
+"""Poses of a database beyond which they are thinned twice as much before they are mined."""
 TRIES = 40
 """Pairs tried for a clip before other sequences are."""
 PAIRS = ("drawn", "mined")
@@ -275,6 +277,8 @@ class Mined:
         body = self.body = self.body or free_body("neutral")
         frames: list[Array] = []
         specs: dict[Pair, MotionSpec] = {}
+        searched = sum((last - first) / s.fps for s in self.sequences for first, last in s.usable) * SEARCH_HZ
+        grain = self.apart / (1 if searched > MANY else 2)
 
         def wanted(pair: Pair) -> bool:
             first, second = (self.sequences[k] for k in pair.sequences)
@@ -295,7 +299,7 @@ class Mined:
                 log.debug("%s %s: %s", spec.names, spec.frames, reason)
             return not reason
 
-        for pair in pairs_of(pooled(self._poses(frames), grain=self.apart / 2), apart=self.apart, wanted=wanted):
+        for pair in pairs_of(pooled(self._poses(frames), grain=grain), apart=self.apart, wanted=wanted):
             self.given.add(specs[pair])
             yield specs[pair]
 

@@ -40,6 +40,7 @@ def test_a_moving_clip_has_speed():
     assert 0.1 < entry.speed < 2.0
     assert 0.3 < entry.activity < 10.0
     assert entry.poses > 5
+    assert 0.5 < entry.contact <= 1.0  # it jumps
     assert entry.action.startswith("playground")
 
 

@@ -99,10 +99,10 @@ def test_what_thinning_loses_is_bounded():
     pool, grain = mining.pooled(sequences, grain=0.8), 0.8
     everything = canonical_rotvec(np.concatenate(sequences))
     near = pose_distances(everything, canonical_rotvec(pool.poses.astype(np.float64))).min(axis=1)
-    assert near.max() <= 2 * grain + 1e-3
+    assert near.max() <= grain + 1e-3
     assert len(pool) < len(everything)
     exact, thin = (mine(sequences, 1, grain=g)[0].distance for g in (0.0, grain))
-    assert exact - 4 * grain <= thin <= exact + 1e-6
+    assert exact - 2 * grain <= thin <= exact + 1e-6
 
 
 def test_more_pairs_begin_with_the_same():

@@ -22,6 +22,8 @@ def test_list_and_info():
         assert "120 Hz" in told
         assert "male" in told
         assert "betas" in told
+        for word in ("action   playground", "m/s", "contact", "1 rad apart"):
+            assert word in told
     with pytest.raises(SynthError, match="01_03"):
         run("list", "cmu:77_01")
 

@@ -1,7 +1,7 @@
 """Mining of contrasting pairs over a database of CMU's size, simulated; what thinning loses; time and memory.
 
-    nice python benchmarks/mining.py                          # 2,600 sequences, 9 hours of motion
-    nice python benchmarks/mining.py --sequences 300 --exact 12
+    nice python benchmarks/contrast_mining.py                          # 2,600 sequences, 9 hours of motion
+    nice python benchmarks/contrast_mining.py --sequences 300 --exact 12
 
 CMU's database has 2,605 trials; its part of AMASS is 9.1 hours. A simulated trial is put together from stretches of the
 two that come with the project, by halves of the body, mirrored or not, wider or narrower than captured, each held a
@@ -32,7 +32,9 @@ MEAN_SECONDS, SPREAD_SECONDS = 12.6, 0.8
 PIECE = 240
 UPPER = [2, 5, 8, *range(11, 23)]
 """Body joints 3, 6, 9 and from the neck on."""
-PAIRS = 1000
+PAIRS = 300
+GRAIN = 1.0
+"""As the sampler thins databases of more than 20,000 poses [rad]."""
 
 
 @cache
@@ -56,30 +58,32 @@ def simulated(seed: int) -> Array:
     return np.concatenate(parts)[:frames]
 
 
-def database(sequences: int, step: int) -> Iterator[Array]:
-    """The simulated trials, one after the other."""
-    for seed in range(sequences):
-        yield simulated(seed)[::step]
-
-
 def mined(sequences: int, step: int, grain: float, count: int) -> dict[str, Any]:
-    """Gather and search; seconds are of the processor."""
-    begun = time.process_time()
-    made = sum(len(simulated(seed)) for seed in range(sequences))
-    making = time.process_time() - begun
+    """Gather and search; seconds are of the processor, without those of the simulation."""
+    hours, making = 0.0, 0.0
+
+    def database() -> Iterator[Array]:
+        nonlocal hours, making
+        for seed in range(sequences):
+            begun = time.process_time()
+            trial = simulated(seed)
+            making += time.process_time() - begun
+            hours += len(trial) / RATE / 3600
+            yield trial[::step]
+
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
-    pool = mining.pooled(database(sequences, step), grain=grain)
+    pool = mining.pooled(database(), grain=grain)
     gathering, begun = time.process_time() - begun - making, time.process_time()
     pairs = [pair for pair, _ in zip(mining.pairs_of(pool), range(count), strict=False)]
     searching = time.process_time() - begun
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     return {
-        "hours": made / RATE / 3600,
+        "hours": round(hours, 2),
         "kept": len(pool),
-        "gathering_s": gathering,
-        "searching_s": searching,
-        "mb": memory,
+        "gathering_s": round(gathering, 1),
+        "searching_s": round(searching, 1),
+        "mb": round(memory),
         "distances": [pair.distance for pair in pairs],
     }
 
@@ -94,22 +98,28 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=int, default=2600)
-    parser.add_argument("--exact", type=int, default=60, help="sequences that are searched frame by frame, too")
+    parser.add_argument("--exact", type=int, default=40, help="sequences that are searched frame by frame, too")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     given = parser.parse_args()
-    whole = apart(mined, given.sequences, STEP, mining.GRAIN, given.pairs)
+    print(json.dumps(measure(given.sequences, given.exact, given.pairs)))
+
+
+def measure(sequences: int, exact_sequences: int, pairs: int) -> dict[str, Any]:
+    """Mine, and measure the loss; prints what it finds as it goes."""
+    whole = apart(mined, sequences, STEP, GRAIN, pairs)
     print(
-        f"{given.sequences} sequences, {whole['hours']:.1f} hours: {whole['kept']} poses kept; gathered in "
+        f"{sequences} sequences, {whole['hours']:.1f} hours: {whole['kept']} poses kept; gathered in "
         f"{whole['gathering_s']:.0f} s, {len(whole['distances'])} pairs found in {whole['searching_s']:.0f} s, "
         f"{whole['mb']:.0f} MB; {whole['distances'][0]:.2f} to {whole['distances'][-1]:.2f} rad",
         flush=True,
     )
-    exact = apart(mined, given.exact, 1, 0.0, 50)
+    print(json.dumps(whole | {"distances": None}), flush=True)
+    exact = apart(mined, exact_sequences, 1, 0.0, 50)
     took = f"{exact['searching_s']:.0f} s, {exact['mb']:.0f} MB"
-    print(f"every frame of {given.exact} sequences, {exact['kept']} poses: {took}", flush=True)
+    print(f"every frame of {exact_sequences} sequences, {exact['kept']} poses: {took}", flush=True)
     losses = {}
     for name, step, grain in (("10 Hz", STEP, 0.0), ("10 Hz, 0.5 rad", STEP, 0.5), ("10 Hz, 1 rad", STEP, 1.0)):
-        part = apart(mined, given.exact, step, grain, 50)
+        part = apart(mined, exact_sequences, step, grain, 50)
         loss = np.array(exact["distances"]) - part["distances"]
         losses[name] = [round(float(v), 3) for v in (loss[0], loss.mean(), loss.max())]
         print(
@@ -117,8 +127,7 @@ def main() -> None:
             f"50 pairs {loss.mean():.3f} on average and {loss.max():.3f} at most, of {np.mean(exact['distances']):.2f}",
             flush=True,
         )
-    whole.pop("distances")
-    print(json.dumps(whole | {"loss_rad": losses}))
+    return whole | {"distances": None, "loss_rad": losses}
 
 
 if __name__ == "__main__":
