@@ -3,11 +3,15 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 
 __all__ = ["Processes"]
+
+PATIENCE = timedelta(hours=12)
+"""So long processes wait for one another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +32,12 @@ class Processes:
         """
         if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return Processes()
+        local, cuda = int(os.environ.get("LOCAL_RANK", "0")), device.startswith("cuda")
+        if cuda:
+            torch.cuda.set_device(local)  # else all processes' barriers meet on the first card, and hang
         if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        local = int(os.environ.get("LOCAL_RANK", "0"))
+            # the others wait while the first process extracts features
+            distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
         return Processes(rank=distributed.get_rank(), count=distributed.get_world_size(), local=local)
 
     @property
