@@ -1,14 +1,21 @@
 """The farm: jobs a second and the driver's memory over a million jobs of no work, and scaling of real jobs.
 
-    python benchmarks/farm.py [--jobs 1000000] [--bundle 50] [--clips 8] [--rounds 1]
+    python benchmarks/farm.py [--only jobs|scaling|start] [--jobs 1000000] [--bundle 50] [--clips 8] [--rounds 1]
 
 No-op jobs go all the way from the plan through driver, scheduler (in a process of its own, as on a cluster), worker
 and back; only the node's work is left out, so nothing is read or written. They are handed out in bundles;
-jobs_per_s_single is the rate of 2,000 without. Driver memory is what the process holds at the end of each tenth,
-without what it held before the first job; if it grew with the number of jobs, the last tenth would show it.
-Real jobs are small clips through Blender on one worker that has one core, then on two workers with a core each.
+jobs_per_s_single is the rate of 2,000 without. driver_mb is the most that the driver's process held, driver_mb_growth
+what it gained from the first tenth of the jobs to the end.
+
+Real jobs are small clips through Blender, on one worker that has one core, then on two workers that have two.
 scaling_efficiency is T1 / (2 T2), from the first job handed out to the last one taken in; slot_use is the share of the
-two slots' time that jobs had. Higher is better for all but memory. A busy machine spoils efficiency more than use.
+two slots' time that jobs had. Two cores of one machine share memory, cache and clock, so two processes that know
+nothing of each other do not run twice as fast as one either: independent_efficiency is T1 / (2 T2) of the same clips
+in processes without any farm, measured in turns with it, and efficiency_of_independent is the quotient. Higher is
+better for all but memory. A busy machine spoils the efficiencies more than the quotient and slot_use.
+
+start: seconds until something can work, and memory without any job, of the farm on this machine and of the loop over
+processes that `synth render` has.
 """
 
 import argparse
@@ -21,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,17 +37,18 @@ from render_farm.driver import Driver, Options
 from render_farm.plan import Job, make_job
 from render_farm.store import FolderStore
 from synth.config import load_config
+from synth.local import run_jobs
 from synth.plan import Planner
 from synth.spec import ClipSpec
 
 SMALL = {
-    "motion.frames": 4,
+    "motion.frames": 6,
     "motion.interpolated_share": 0.0,
     "cloth.garments": ("none",),
     "scene.views": 2,
-    "scene.width": 96,
-    "scene.height": 96,
-    "render.samples": 4,
+    "scene.width": 160,
+    "scene.height": 160,
+    "render.samples": 16,
     "render.device": "cpu",
 }
 
@@ -149,11 +158,20 @@ def no_op_jobs(count: int, bundle: int) -> dict[str, float]:
     }
 
 
-def real_jobs(specs: list[ClipSpec], workers: int) -> tuple[float, float]:
+@contextlib.contextmanager
+def cores(count: int) -> Iterator[None]:
+    """This process, and those that it starts meanwhile, on so many cores."""
+    every = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, every[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
+def farmed(specs: list[ClipSpec], workers: int) -> tuple[float, float]:
     """Make these clips on so many workers of one core each; seconds, and the share of the slots' time that was used."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[:workers])
-    with tempfile.TemporaryDirectory() as folder:
+    with cores(workers), tempfile.TemporaryDirectory() as folder:
         store = FolderStore(Path(folder) / "out")
         store.prepare()
         farm = cluster.local(workers, "cpu")
@@ -163,30 +181,101 @@ def real_jobs(specs: list[ClipSpec], workers: int) -> tuple[float, float]:
             summary = Driver(store, farm, (make_job(spec) for spec in specs), Options(device="cpu")).run()
         finally:
             farm.close()
-            os.sched_setaffinity(0, cores)
     assert summary.counts == {"done": len(specs)}, summary.counts
     return summary.seconds, summary.slot_seconds / (workers * summary.seconds)
 
 
+def independent(specs: list[ClipSpec], processes: int) -> float:
+    """Make these clips in so many processes at a time, with no farm; seconds."""
+    with cores(processes), tempfile.TemporaryDirectory() as folder:
+        clock = time.monotonic()
+        found = list(run_jobs(deque(specs), Path(folder), jobs=processes, device="cpu", watch=lambda *_: None))
+        seconds = time.monotonic() - clock
+    assert [outcome.event.kind for outcome in found] == ["done"] * len(specs), found
+    return seconds
+
+
+def scaling(clips: int, rounds: int) -> dict[str, float]:
+    """Real jobs on one worker and on two, in turns with processes that know nothing of each other."""
+    specs, farm, alone, used = plans(clips), [0.0, 0.0], [0.0, 0.0], 0.0
+    for _ in range(rounds):
+        for index in (0, 1):
+            seconds, share = farmed(specs, index + 1)
+            farm[index] += seconds
+            alone[index] += independent(specs, index + 1)
+        used += share / rounds
+        told = "farm {:.1f} s on one, {:.1f} s on two workers; without {:.1f} s, {:.1f} s; load {:.1f}"
+        print(f"{clips} clips: " + told.format(*farm, *alone, os.getloadavg()[0]), flush=True)
+    ours, floor = farm[0] / (2 * farm[1]), alone[0] / (2 * alone[1])
+    return {
+        "scaling_efficiency": round(ours, 3),
+        "independent_efficiency": round(floor, 3),
+        "efficiency_of_independent": round(ours / floor, 3),
+        "slot_use": round(used, 3),
+        "farm_over_independent": round(farm[1] / alone[1], 3),
+    }
+
+
+START = {
+    "pool": "import synth.plan, synth.run",
+    "farm": "from render_farm import cluster, driver, submit; cluster.configure()\n"
+    "    farm = cluster.local({workers}, 'cpu'); client = farm.connect(); client.wait_for_workers({workers})",
+}
+"""What is ready to start the first job, of `synth render` and of the farm on this machine."""
+
+
+def start_costs(workers: int = 2) -> dict[str, float]:
+    """Seconds and memory (each page counted once) until the first job can start, without any job."""
+    found = {}
+    for name, code in START.items():
+        body = f"import sys\nif __name__ == '__main__':\n    {code.format(workers=workers)}\n    print(flush=True)\n"
+        body += "    sys.stdin.read()\n" + ("    client.close(); farm.close()\n" if name == "farm" else "")
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "start.py"
+            script.write_text(body)
+            clock = time.monotonic()
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            with subprocess.Popen([sys.executable, str(script)], **pipes) as process:
+                process.stdout.readline()
+                found[f"start_s_{name}"] = round(time.monotonic() - clock, 2)
+                found[f"start_mb_{name}"] = round(sum(proportional(pid) for pid in family(process.pid)), 1)
+    return found
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    found = [pid]
+    for one in found:  # grows meanwhile
+        for path in Path(f"/proc/{one}/task").glob("*/children"):
+            found += [int(word) for word in path.read_text().split()]
+    return found
+
+
+def proportional(pid: int) -> float:
+    """Memory of a process, shared pages divided among those that share them [MB]."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.findall(r"^Pss:\s+(\d+)", text, re.M)[0]) * 1024 / 1e6
+
+
 def main() -> None:
-    """Run both, print the line."""
+    """Run what is asked for, print the line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("jobs", "scaling", "start"))
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--bundle", type=int, default=50)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     cluster.configure()
-    single = no_op_jobs(min(2000, arguments.jobs), 1)["jobs_per_s"]
-    found = no_op_jobs(arguments.jobs, arguments.bundle) | {"jobs_per_s_single": single}
-    specs, one, two, used = plans(arguments.clips), 0.0, 0.0, 0.0
-    for _ in range(arguments.rounds):
-        one += real_jobs(specs, 1)[0]
-        seconds, share = real_jobs(specs, 2)
-        two, used = two + seconds, used + share / arguments.rounds
-        print(f"{len(specs)} clips: one worker {one:.1f} s, two workers {two:.1f} s so far")
-    efficiency = one / (2 * two)
-    print(json.dumps({**found, "scaling_efficiency": round(efficiency, 3), "slot_use": round(used, 3)}))
+    found: dict[str, float] = {}
+    if arguments.only in (None, "jobs"):
+        found["jobs_per_s_single"] = no_op_jobs(min(2000, arguments.jobs), 1)["jobs_per_s"]
+        found |= no_op_jobs(arguments.jobs, arguments.bundle)
+    if arguments.only in (None, "scaling"):
+        found |= scaling(arguments.clips, arguments.rounds)
+    if arguments.only in (None, "start"):
+        found |= start_costs()
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
