@@ -47,6 +47,9 @@ STANDARD_LEFT_OUT = re.compile(
 OF_THE_SYSTEM = re.compile(r"^(linux-vdso|ld-linux|libc|libm|libdl|libpthread|librt|libutil|libresolv|libnsl)[.-]")
 """Libraries that belong to glibc: those of the machine itself must be used."""
 
+LARGE = 20 * 2**20
+"""Libraries of more bytes are stripped."""
+
 RUN = """#!/bin/bash
 # What was packed, with its own Python: run python SCRIPT
 here=$(dirname "$(realpath "$0")")
@@ -120,6 +123,20 @@ def library_files(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str
             yield path.resolve(), f"sys/{name}"
 
 
+def without_symbols(files: Sequence[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
+    """Large libraries without the symbols that only a debugger reads, where there is `strip`."""
+    if shutil.which("strip") is None:
+        return list(files)
+    slim = []
+    for number, (source, place) in enumerate(files):
+        if ".so" in source.name and source.stat().st_size > LARGE:
+            copy = folder / f"{number}.so"
+            done = subprocess.run(["strip", "--strip-unneeded", "-o", copy, source], capture_output=True, check=False)
+            source = copy if done.returncode == 0 else source
+        slim.append((source, place))
+    return slim
+
+
 def split(archive: Path, out: Path, piece: int) -> list[Path]:
     """Cut a file into pieces, each in a folder of its own.
 
@@ -161,10 +178,12 @@ def pack(out: Path, piece: int, archs: Sequence[str], level: int, say: Callable[
     out.mkdir(parents=True, exist_ok=True)
     files = [*python_files(), *package_files(archs)]
     files += list(library_files(files))
-    size = sum(source.stat().st_size for source, _ in files)
-    say(f"{len(files)} files, {size / 2**20:.0f} MiB")
     archive = out / "all.tar.xz"
-    write_archive(archive, files, level)
+    with tempfile.TemporaryDirectory() as folder:
+        files = without_symbols(files, Path(folder))
+        size = sum(source.stat().st_size for source, _ in files)
+        say(f"{len(files)} files, {size / 2**20:.0f} MiB")
+        write_archive(archive, files, level)
     pieces = split(archive, out, piece)
     archive.unlink()
     return pieces
