@@ -67,9 +67,12 @@ def test_the_stream_gives_what_the_dense_model_gives(body: BodyLayer, given: boo
     stream = model.stream(dense.betas[:, 0] if given else None)
     thetas = torch.cat([stream.push(frame).extra["theta"] for frame in batch.features.unbind(1)], dim=1)
     assert torch.allclose(thetas, dense.extra["theta"], atol=1e-5)
+    assert torch.allclose(model.dense()(dense.extra["frame_theta"]), dense.extra["theta"], atol=1e-5)
 
 
 def test_only_convolutions_stream() -> None:
+    with pytest.raises(ValueError, match="tcn"):
+        tiny(temporal="gru").eval().dense()
     with pytest.raises(ValueError, match="tcn"):
         tiny(temporal="gru").eval().stream()
 

@@ -53,9 +53,27 @@ def test_the_stream_gives_what_the_whole_sequence_gives(blocks: int) -> None:
     assert torch.allclose(pushed, network(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("frames", [1, 16, 90])
+def test_the_fast_form_gives_what_the_network_gives(frames: int) -> None:
+    # catches: packed weights that fit one length only, a missing activation, taps in the wrong order
+    network = settled(2)
+    fast = network.dense()
+    x = torch.randn(3, frames, 7)
+    assert torch.allclose(fast(x), network(x), atol=1e-5)
+    assert not fast(x).requires_grad
+
+
+def test_without_onednn_the_fast_form_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = settled(1), torch.randn(1, 9, 7)
+    packed = network.dense()(x)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert torch.allclose(network.dense()(x), packed, atol=1e-5)
+
+
 def test_a_network_in_training_has_no_stream() -> None:
-    with pytest.raises(ValueError, match="evaluation"):
-        CausalTCN(7, 5, 8, 1).stream()
+    for form in (CausalTCN.stream, CausalTCN.dense):
+        with pytest.raises(ValueError, match="evaluation"):
+            form(CausalTCN(7, 5, 8, 1))
 
 
 @pytest.mark.parametrize("kind", ["gru", "transformer"])

@@ -6,6 +6,7 @@ past (equation 7), forward kinematics turns it into joints (equations 1-4, each 
 in equation 3 and SMPL). docs/models.md says what the paper leaves open or has wrong.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,15 +107,34 @@ class HPOF(TemporalModel):
         prediction = read_theta(theta)
         return replace(prediction, extra={**prediction.extra, "frame_theta": frame_theta.float()})
 
-    def encode(self, frame_theta: Float[Tensor, "B T 157"]) -> Float[Tensor, "B T 157"]:
-        """The temporal encoder, B_s and B_p. Both sides of B_p are counted from the data's mean."""
+    def encode(
+        self, frame_theta: Float[Tensor, "B T 157"], pose: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "B T 157"]:
+        """The temporal encoder, B_s and B_p. Both sides of B_p are counted from the data's mean.
+
+        Args:
+            frame_theta: Of each frame by itself.
+            pose: Stands in for B_p, such as a faster form of it.
+        """
+        smoother = self.temporal if pose is None else pose
         mean = self.regressor.start(1)[:, None]
         if self.config.shape == "frame":
-            return mean + self.temporal(frame_theta - mean)
+            return mean + smoother(frame_theta - mean)
         betas = pooled_shape(frame_theta[..., _SHAPE], past_only=self.config.shape == "running")
         controlled = torch.cat([frame_theta[..., :144], betas, frame_theta[..., 154:]], dim=-1)
-        smooth = mean + self.temporal(controlled - mean)
+        smooth = mean + smoother(controlled - mean)
         return torch.cat([smooth[..., :144], betas, smooth[..., 154:]], dim=-1)
+
+    def dense(self) -> Callable[[Tensor], Tensor]:
+        """`encode` for inference, with the convolutions' weights as they are now laid out for speed.
+
+        Raises:
+            ValueError: the model is in training mode, or its encoder is not the convolutional one.
+        """
+        if not isinstance(self.temporal, CausalTCN):
+            raise ValueError(f"dense: expected temporal 'tcn', got {self.config.temporal!r}")
+        fast = self.temporal.dense()
+        return lambda frame_theta: self.encode(frame_theta, fast)
 
     def stream(self, betas: Float[Tensor, "B 10"] | None = None) -> "HPOFStream":
         """Frame-by-frame inference. See `HPOFStream`."""
