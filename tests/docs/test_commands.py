@@ -21,9 +21,12 @@ def blocks(kind: str) -> list[tuple[str, str]]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Console lines that start with a prompt, without their comments."""
+    """Console lines that start with a prompt, without their comments; each once, with the first page it stands on."""
     lines = [(page, line) for page, text in blocks("console") for line in text.splitlines() if line.startswith("$ ")]
-    return [(page, line[2:].partition("  #")[0].strip()) for page, line in lines]
+    first: dict[str, str] = {}
+    for page, line in lines:
+        first.setdefault(line[2:].partition("  #")[0].strip(), page)
+    return [(page, command) for command, page in first.items()]
 
 
 @pytest.fixture
@@ -68,6 +71,21 @@ def test_every_command_explains_itself_with_an_example() -> None:
         assert done.returncode == 0, done.stderr
         assert "Example" in done.stdout or "Commands:" in done.stdout, name
         assert "\\b" not in done.stdout, name  # click's mark for lines to keep, in a raw docstring
+
+
+def test_every_command_has_a_page_that_the_index_names() -> None:
+    from synth.cli import COMMANDS
+
+    index = (ROOT / "docs" / "README.md").read_text()
+    for name in COMMANDS:
+        (page,) = re.findall(rf"^\| `synth {name}` \|.*\]\((.*)\) \|$", index, re.M)
+        assert f"synth {name}" in (ROOT / "docs" / page).read_text(), name
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in [*PAGES, *sorted((ROOT / "docs" / "adr").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_help_needs_neither_blender_nor_torch() -> None:

@@ -30,9 +30,14 @@ def test_every_snippet_runs_and_gives_what_the_reader_gives(tmp_path: Path) -> N
     Manifest(tmp_path).record(path)
     names: dict = {"folder": tmp_path}
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(snippets) == 6
-    for snippet in snippets:
+    assert len(snippets) == 7
+    for number, snippet in enumerate(snippets):
         exec(snippet, names)  # noqa: S102
+        if number == 0:
+            assert len(snippet.splitlines()) == 10
+            with ShardReader(path) as reader:
+                assert np.array_equal(names["picture"], reader.frame(0, 0)["rgb"])
+                assert np.array_equal(names["joints"], reader.clip("views/0/keypoints_2d")[0])
     with ShardReader(path) as reader:
         frame = reader.frame(0, 1)
         assert np.array_equal(names["rgb"], frame["rgb"])
