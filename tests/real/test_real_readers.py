@@ -274,6 +274,16 @@ def test_lsp_and_its_extension_mean_the_opposite_by_their_flag(tmp_path: Path) -
         open_source("lsp", tmp_path / "lsp", "test")
 
 
+def test_lspets_flags_are_held_against_its_points(tmp_path: Path) -> None:
+    # catches an edition whose flags mean what LSP's mean
+    path = formats.write_lspet(tmp_path) / "joints.mat"
+    points = np.concatenate([formats.figure_2d("lsp"), np.zeros((formats.FRAMES, 14, 1))], axis=2)
+    points[:, :3] = [0, 0, 1]
+    savemat(path, {"joints": points.transpose(1, 2, 0)})
+    with pytest.raises(SynthError, match=r"joints\.mat: joints: expected flags of 1"):
+        open_source("lspet", tmp_path)
+
+
 def test_lspet_in_high_resolution_goes_by_the_names_of_its_pictures(tmp_path: Path) -> None:
     root = formats.write_lspet(tmp_path)
     for name in ("im00007.png", "im00009.png"):
@@ -322,6 +332,7 @@ def test_amass_files_of_both_forms(tmp_path: Path) -> None:
         assert np.allclose(record.betas[0], arrays["betas"][:10])
     assert (record.smpl_frame, record.gender) == ("world", "female")
     assert record.transl_valid.all()
+    assert not source[0].betas_valid.any()  # SMPL-X's shapes are not SMPL's
 
 
 def test_frames_of_a_video(tmp_path: Path) -> None:

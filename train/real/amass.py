@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from synth.motion import amass
 from train.real.files import readable
 from train.real.record import Record
 from train.real.source import Entry, Source
 
-__all__ = ["AMASS"]
+__all__ = ["AMASS", "smpl_shape"]
+
+Array = np.ndarray
 
 
 class AMASS(Source):
     """Every motion below a folder: SMPL+H (poses of 156), SMPL-X (165, "stageii") or SMPL (72), at its own rate.
 
-    Roots are in the world, Z up. `train.real.motions` gives windows at one rate.
+    Roots are in the world, Z up. Shapes are SMPL's (and SMPL+H's, which are the same) only: SMPL-X counts otherwise,
+    and is masked. `train.real.motions` gives windows at one rate.
     """
 
     name = "amass"
@@ -38,9 +42,6 @@ class AMASS(Source):
         with readable(self.files[index], "npz"):
             recording = amass.read(self.files[index], name=self.entries[index].name)
         motion, frames = recording.motion, len(recording.motion)
-        betas = np.zeros(10)
-        count = min(10, len(recording.betas))
-        betas[:count] = recording.betas[:count]  # shorter shapes have no further components: zero is their value
         return Record(
             source=self.name,
             name=self.entries[index].name,
@@ -51,6 +52,16 @@ class AMASS(Source):
             smpl_frame="world",
             global_orient=motion.global_orient,
             body_pose=motion.body_pose,
-            betas=np.tile(betas, (frames, 1)),
+            betas=np.tile(smpl_shape(recording), (frames, 1)),
             transl=motion.transl,
         )
+
+
+def smpl_shape(recording: amass.Recording) -> Float[Array, " 10"]:
+    """SMPL's shape; NaN if the recording is of another body. Shorter shapes have no further components."""
+    if recording.model not in ("smpl", "smplh"):
+        return np.full(10, np.nan)
+    betas = np.zeros(10)
+    count = min(10, len(recording.betas))
+    betas[:count] = recording.betas[:count]
+    return betas

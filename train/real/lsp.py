@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from train.real.files import Fields
 from train.real.geometry import FROM_MATLAB, box_around
 from train.real.matlab import mat_fields
 from train.real.record import OCCLUDED, ImageRef, Record
@@ -82,6 +83,10 @@ class LSPET(_Leeds):
 
     def _joints(self) -> tuple[Array, Array]:
         joints = mat_fields(self.path / "joints.mat", "joints").array("joints", 14, 3, None).transpose(2, 0, 1)
+        seen, unset = joints[..., 2] == 1, (joints[..., :2] <= 0).all(axis=-1)
+        if seen.any() and unset[seen].mean() > 0.5:
+            said = "flags of 1 for joints that are annotated"
+            raise Fields(self.path / "joints.mat", {}).wrong("joints", said, "flags of 1 where nothing is")
         self.large = sorted(self.path.glob("im*.png"))
         return joints[..., :2] + FROM_MATLAB, (joints[..., 2] == 1).astype(np.float64)
 

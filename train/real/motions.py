@@ -14,7 +14,7 @@ from synth.errors import SynthError
 from synth.motion import amass
 from synth.motion.resample import frame_count, sampled_at
 from synth.rng import generator
-from train.real.amass import AMASS
+from train.real.amass import AMASS, smpl_shape
 from train.real.files import readable
 
 Array = np.ndarray
@@ -32,6 +32,7 @@ class MotionWindow:
     poses: Float[Array, "T 24 3"]
     """Root in the world (Z up), then joints 1-23 relative to their parents, axis-angle [rad]."""
     betas: Float[Array, " 10"]
+    """SMPL's; NaN if the recording is of SMPL-X."""
     transl: Float[Array, "T 3"]
     """[m]"""
 
@@ -92,8 +93,7 @@ class MotionWindows:
 
     def _windows(self, recording: amass.Recording, numbers: list[int]) -> list[MotionWindow]:
         """Some windows of one motion."""
-        betas = np.zeros(10)
-        betas[: min(10, len(recording.betas))] = recording.betas[:10]
+        betas = smpl_shape(recording)
         step = recording.motion.fps / self.fps
         starts = np.array(numbers) * self.stride
         positions = ((starts[:, None] + np.arange(self.length)) * step).clip(0, len(recording.motion) - 1)

@@ -139,7 +139,7 @@ def _smpl(fields: Fields, frames: int) -> tuple[Array, Array]:
     """Pose (T, 72) and shape (T, 10), NaN where there are none; VIBE fills what it lacks with zeros."""
     if "theta" in fields:
         theta = fields["theta"].astype(np.float64)
-        return theta[:, :72], theta[:, 72:]
+        return theta[:, :72], np.where((theta[:, 72:] != 0).any(axis=1, keepdims=True), theta[:, 72:], np.nan)
     if "pose" not in fields or "shape" not in fields:
         return np.full((frames, 72), np.nan), np.full((frames, 10), np.nan)
     pose, betas = fields["pose"].astype(np.float64), fields["shape"].astype(np.float64)

@@ -49,8 +49,8 @@ def write(path: Path, records: Iterable[Record]) -> int:
 
 
 def _motion_rows(record: Record, path: Path) -> dict[str, Array]:
-    known = record.pose_valid & record.betas_valid
-    theta = np.concatenate([record.global_orient, record.body_pose.reshape(-1, 69), record.betas], axis=1)[known]
+    known, betas = record.pose_valid, np.where(record.betas_valid[:, None], record.betas, 0.0)
+    theta = np.concatenate([record.global_orient, record.body_pose.reshape(-1, 69), betas], axis=1)[known]
     return {"vid_name": np.array([record.name] * int(known.sum())), "theta": theta.astype(np.float32)}
 
 
