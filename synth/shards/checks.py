@@ -297,11 +297,27 @@ def _why_other_pixels(
     for other, (other_pose, other_K) in enumerate(cameras):
         if other != view and _pixel_error(project_points(_in_camera(joints, other_pose), other_K), stored) < limit:
             return "views-swapped", False
-    for shift in (1, -1):
-        a, b = (wanted[shift:], stored[:-shift]) if shift > 0 else (wanted[:shift], stored[-shift:])
-        if len(a) > 1 and np.median(np.linalg.norm(a - b, axis=-1).max(axis=1)) < limit:
-            return "frames-out-of-step", True
+    if _out_of_step(joints, pose, K, stored):
+        return "frames-out-of-step", True
     return "reprojection", True
+
+
+def _out_of_step(
+    joints: Float[Array, "T 24 3"], pose: Float[Array, "T 4 4"], K: Float[Array, "3 3"], stored: Float[Array, "T 24 2"]
+) -> bool:
+    """Whether the stored joints, where they differ, are a neighbouring frame's, or seen by the camera of one."""
+    frames = np.arange(len(joints))
+    for shift in (1, -1):
+        other = np.clip(frames + shift, 0, len(joints) - 1)
+        for there in (_in_camera(joints[other], pose[other]), _in_camera(joints, pose[other])):
+            errors = [
+                np.nan_to_num(np.linalg.norm(project_points(points, K) - stored, axis=-1)).max(axis=1)
+                for points in (_in_camera(joints, pose), there)
+            ]
+            here, beside = (error < LIMITS["reprojection_px"] for error in errors)
+            if (beside & ~here).any() and (here | beside).mean() > 0.5 and (here | beside)[~here].mean() > 0.5:
+                return True
+    return False
 
 
 def check_quality(reader: ShardReader, findings: Findings) -> None:

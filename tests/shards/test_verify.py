@@ -175,6 +175,21 @@ FAULTS: dict[str, tuple[str, str, Callable[[h5py.File], None]]] = {
         "vertices_world",
         drop_frame("vertices_world"),
     ),
+    "a frame of the 2D joints lost": (
+        "frames-out-of-step",
+        "views/0/keypoints_2d",
+        drop_frame("views/0/keypoints_2d"),
+    ),
+    "a frame of the parameters lost": (
+        "frames-out-of-step",
+        "vertices_world",
+        drop_frame("smpl/global_orient", "smpl/body_pose", "smpl/transl"),
+    ),
+    "a frame of the camera lost": (
+        "frames-out-of-step",
+        "views/1/keypoints_2d",
+        drop_frame("views/1/T_camera_world"),
+    ),
     "a frame of the maps lost": (
         "frames-out-of-step",
         "views/0/depth",
