@@ -267,8 +267,12 @@ class Mark(RaimentOperator):
             (meshes.REGION, "Region", "What they cover; unmarked vertices cover what is closest to them"),
         ],
     )
+    weight: bpy.props.FloatProperty(name="Weight", default=1.0, min=0.0, max=1.0, description="Of pins and goals")
     part: bpy.props.EnumProperty(name="Part", items=_parts, description="For a region")
-    weight: bpy.props.FloatProperty(name="Weight", default=1.0, min=0.0, max=1.0)
+
+    def invoke(self, context: bpy.types.Context, _event: Any) -> set[str]:
+        """Ask for what to mark them as."""
+        return context.window_manager.invoke_props_dialog(self)
 
     def act(self, context: bpy.types.Context) -> str:
         """Set the weights."""

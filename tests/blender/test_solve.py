@@ -170,3 +170,24 @@ def test_output_goes_to_the_log_and_comes_back(tmp_path, capfd):
     os.write(1, b"after\n")
     assert (tmp_path / "log").read_text() == "from C\n"
     assert capfd.readouterr().out == "after\n"
+
+
+def test_each_garment_of_an_outfit_may_have_a_solver_of_its_own():
+    """Mutations: one solver for all; the inner garment given the soft body's thin body as obstacle."""
+    import bpy
+
+    from synth.blender.simulate import solve
+
+    inner, body, faces = dressed_cylinder(frames=8, name="inner")
+    outer, _, _ = dressed_cylinder(frames=8, offset=0.04, name="outer", layer=1)
+    settings = SolverSettings(solver="cloth", quality=4, by_garment=(("outer", "softbody"),))
+    mixed = solve((inner, outer), body, faces, 30.0, settings)
+    assert len(bpy.data.objects) == 0, "what reads the folder's files must not outlive it"
+    by_cloth = run((inner, outer), body, faces, quality=4)
+    np.testing.assert_array_equal(mixed["inner"], by_cloth["inner"])
+    assert np.isfinite(mixed["outer"]).all()
+    assert np.abs(mixed["outer"] - by_cloth["outer"]).max() > 1e-4
+    still_there = dataclasses.replace(settings, by_garment=(("inner", "skinned"), ("outer", "skinned")))
+    np.testing.assert_array_equal(
+        solve((inner, outer), body, faces, 30.0, still_there)["outer"], outer.skinned_world.astype(np.float32)
+    )
