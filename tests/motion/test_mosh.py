@@ -10,6 +10,7 @@ from synth.body.lbs import joint_transforms, posed, shaped
 from synth.body.model import load_named
 from synth.errors import SynthError
 from synth.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
+from synth.motion import correspondence
 from synth.motion.contact import grounded
 from synth.motion.correspondence import DRIVERS, TARGETS, tilts
 from synth.motion.skeleton import SkeletonMotion
@@ -108,6 +109,22 @@ def test_no_cuda_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SynthError, match="--device cuda"):
         run("fit", tmp_path / "a.bvh", "--out", tmp_path, "--device", "cuda")
+
+
+def test_the_head_is_tilted_by_one_angle_so_that_it_looks_ahead():
+    # Catches the wrong sign, an angle a frame (nods would be lost), frames bent over that count.
+    world = np.tile(np.eye(3), (90, 24, 1, 1))
+    nod = np.zeros((90, 3))
+    nod[:, 0] = 0.1 * np.sin(np.arange(90) / 5)
+    world[:, 15] = rotvec_to_rotmat(nod - [0.4, 0.0, 0.0])  # looks up by 23 degrees
+    world[60:, [9, 15]] = rotvec_to_rotmat(np.array([1.5, 0.0, 0.0]))  # bends over
+    before = world.copy()
+    correspondence._level_head(world)
+    assert abs(np.median(world[:60, 15, 1, 2])) < 1e-6
+    turned = rotmat_to_rotvec(np.swapaxes(before[:, 15], -1, -2) @ world[:, 15])
+    np.testing.assert_allclose(turned, np.tile(turned[0], (90, 1)), atol=1e-9)
+    assert turned[0, 0] == pytest.approx(0.4, abs=0.1)
+    np.testing.assert_array_equal(np.delete(world, 15, axis=1), np.delete(before, 15, axis=1))
 
 
 def test_legs_have_the_true_length(case, fitted):
