@@ -117,7 +117,8 @@ def frames(
                 if passes is None:
                     renderer = renderer or ClipRenderer(spec, clip, body, views, device)
                     passes = renderer.frame(view, t)
-                    journal.put(view, t, passes)
+                    if device == "cpu":  # elsewhere a whole clip takes seconds, and keeping a picture would be dear
+                        journal.put(view, t, passes)
                 yield view, t, passes
                 progress("render", t * len(views) + view + 1, total)
     finally:

@@ -6,13 +6,20 @@ Machines with cards are simulated: Cycles' preferences are replaced by ones that
 import logging
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
 
+import render_toys as toys  # noqa: E402
+
+from synth import pipeline  # noqa: E402
 from synth.blender import device, scene  # noqa: E402
+from synth.blender.render import ClipRenderer  # noqa: E402
 from synth.errors import SynthError  # noqa: E402
+from synth.journal import Journal  # noqa: E402
 from synth.spec import RenderSpec  # noqa: E402
+from synth.types import Passes  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -143,3 +150,59 @@ def test_a_gpu_traces_and_denoises_the_picture():
         made = scene.picture_scene(render, name, 1)
         assert (made.cycles.device, made.cycles.denoising_use_gpu) == (engine, on_gpu)
         bpy.data.scenes.remove(made)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    body = toys.toy_body()
+    clip = toys.toy_clip(body)
+    return body, clip, toys.toy_spec(clip)
+
+
+def test_a_card_traces_the_picture_and_the_cpu_the_ground_truth(toy, machine):
+    """So labels are the same bits on every machine."""
+    machine({"OPTIX": ["NVIDIA H200"]})
+    body, clip, spec = toy
+    views = toys.toy_cameras(spec, clip)
+    with ClipRenderer(spec, clip, body, views, "auto", threads=1) as made:
+        assert made.device == "optix"
+        assert (made._picture.cycles.device, made._truth.cycles.device) == ("GPU", "CPU")
+    with ClipRenderer(spec, clip, body, views, "optix", truth_device="optix", threads=1) as made:
+        assert made._truth.cycles.device == "GPU"
+    with pytest.raises(ValueError, match="truth_device"):
+        ClipRenderer(spec, clip, body, views, "cpu", truth_device="cuda")
+    device.choose("cpu")
+
+
+class Renderer:
+    """Gives black pictures of four pixels."""
+
+    def __init__(self, *_):
+        pass
+
+    def frame(self, view, t):
+        flat, deep = np.zeros((2, 2), np.float32), np.zeros((2, 2, 3), np.float32)
+        labels = flat.astype(np.uint8)
+        return Passes(
+            rgb=deep.astype(np.uint8),
+            alpha=flat,
+            depth=flat,
+            normal=deep,
+            flow=deep[..., :2],
+            parts=labels,
+            garments=labels,
+        )
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("name", "kept"), [("cpu", True), ("optix", False), ("cuda", False)])
+def test_pictures_are_kept_for_going_on_only_where_they_are_dear(toy, name, kept, tmp_path, monkeypatch):
+    """On a card keeping a picture may cost more than rendering it; on the CPU an interrupted clip goes on."""
+    monkeypatch.setattr(pipeline, "ClipRenderer", Renderer)
+    body, clip, spec = toy
+    journal = Journal(tmp_path / "journal")
+    made = list(pipeline.frames(spec, clip, body, journal, name, lambda stage, done, of: None))
+    assert made
+    assert len(journal) == (len(made) if kept else 0)
