@@ -9,7 +9,7 @@ what=${1:?gpu or learning}; out=${2:?a folder}; shift 2
 root=$(cd "$(dirname "$0")/../.." && pwd)
 prefix=${RAIMENT_PREFIX:-/opt}; keep=${KEEP:-$prefix/raiment.kept}
 mkdir -p "$out" "$keep"
-export PYTHONUNBUFFERED=1 LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}:/usr/local/nvidia/lib64:/usr/local/nvidia/lib
+export PYTHONUNBUFFERED=1 LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64:/usr/local/nvidia/lib
 blender="$prefix/raiment/run python"; torch=${TORCH_PYTHON:-python3}
 finish() {
   [ -f "$keep/gpu.jsonl" ] && cp "$keep/gpu.jsonl" "$out/"
