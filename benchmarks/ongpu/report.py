@@ -61,8 +61,9 @@ def headline(values: Values) -> dict[str, Any]:
     rates = [(values[key]["images_per_s"], key) for key in gpu if "images_per_s" in values[key]]
     rate, how = max(rates, default=(None, None))
     on_cpu, _ = best("processes/cpu", "images_per_s")
-    pipeline, _ = best("pipeline/", "images_per_s")
-    labels = [value.get("labels_identical") for key, value in values.items() if key.startswith("labels/")]
+    pipeline, _ = best("pipeline/", "images_per_s", but="pipeline/cpu")
+    compared = [key for key in values if key.startswith("labels/") and key != "labels/cpu"]
+    labels = [values[key].get("labels_identical") for key in compared]
     busy, _ = best("loader/", "busy")
     return {
         "images_per_s": rate,

@@ -155,6 +155,8 @@ def test_headline_takes_the_best_and_says_what_is_missing():
     assert found["gpu_hours_of_3_million_frames"] == pytest.approx(3e6 / 50 / 3600, abs=0.1)
     assert found["labels_identical_on_gpu"] is False
     assert found["best_share_of_bf16_peak"] is None
+    without = {"labels/cpu": {"labels_identical": True}, "pipeline/cpu/2 jobs": {"images_per_s": 2.0}}
+    assert set(headline(without).values()) == {None}  # the CPU's figures are not a card's
     assert "**failed**: tar/pictures/bf16/batch x1: CUDA out of memory" in markdown(values)
 
 
