@@ -321,27 +321,3 @@ def test_names_of_pictures_do_not_lead_out_of_the_folder(form: str, old: str, ne
     file.write_text(file.read_text().replace(old, new))
     with pytest.raises(SynthError, match="a path inside the data set"):
         list(open_source(name, path, split))
-
-
-@pytest.mark.parametrize(
-    ("form", "said"),
-    [
-        ("3dpw", r"walk_00\.pkl: poses"),
-        ("coco", r"person_keypoints_train2017\.json: annotations\[0\]\.keypoints"),
-        ("lsp", r"joints\.mat: joints"),
-    ],
-)
-def test_messages_name_file_and_field(form: str, said: str, tmp_path: Path) -> None:
-    name, split, write = formats.WRITERS[form]
-    path = write(tmp_path / "data")
-    file = tmp_path / "data" / FILES[form]
-    if form == "3dpw":
-        file.write_bytes(pickle.dumps(load(file) | {"poses": [np.zeros((4, 71))]}))
-    elif form == "coco":
-        content = json.loads(file.read_text())
-        content["annotations"][0]["keypoints"] = [1.0, 2.0]
-        file.write_text(json.dumps(content))
-    else:
-        savemat(file, {"joints": np.zeros((4, 14, 3))})
-    with pytest.raises(SynthError, match=said):
-        list(open_source(name, path, split))
