@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from synth.errors import SynthError
 from synth.shards.manifest import Manifest
 from train.backbones import load_weights, resnet_tiny
 from train.catalog import MODELS
@@ -190,6 +191,39 @@ def test_features_of_a_shard_that_was_rendered_anew_are_refused(
     assert f"first {path.stem}" in error
 
 
+def test_folders_and_losses_that_cannot_train_get_one_line(
+    clips_folder: Path, hmr: Path, tmp_path: Path, cli: Callable[..., Result]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "manifest.jsonl").write_text("")
+    (tmp_path / "broken.mp4").write_bytes(b"nothing of a video")
+    shutil.copytree(clips_folder, tmp_path / "poor")
+    path = sorted((tmp_path / "poor").glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        del file["views/0/visibility"]
+    Manifest(tmp_path / "poor").record(path)
+    out = tmp_path / "run"
+    smoke = ("--preset", "smoke", "--size", 32, "--out", out)
+    cases = [
+        (("hmr", "--data", tmp_path / "empty", *smoke), "holds no manifest"),
+        (("hmr", "--data", tmp_path / "none", *smoke), "its manifest holds no clip"),
+        (("hmr", "--data", tmp_path / "poor", *smoke, "--set", "window=6"), path.name),
+        (("mviper", "--data", clips_folder, *smoke, "--init", hmr, "--set", "hidden=32"), "another size"),
+        (("hmr", "--data", clips_folder, *smoke, "--set", "weights.pose=1e300"), "step 0: the loss 'pose' is inf"),
+        (("predict", hmr, tmp_path / "broken.mp4", "--out", out), "cannot be read as a video"),
+        (("evaluate", hmr, "--data", clips_folder, "--split", "test"), "is not split yet"),
+        (("table", "mviper", "--data", clips_folder, "--out", out), "is not split yet"),
+    ]
+    for arguments, part in cases:
+        status, _, error = cli(*arguments)
+        assert status == 2, arguments
+        assert part in error, (arguments, error)
+        assert error.strip().count("\n") == 0, error
+        assert not list(out.glob("*.pt")), arguments
+        shutil.rmtree(out, ignore_errors=True)
+
+
 def test_info_tells_parameters_and_receptive_field(cli: Callable[..., Result]) -> None:
     status, said, _ = cli("info", "hmr", "--json")
     facts = json.loads(said.splitlines()[-1])
@@ -210,6 +244,63 @@ def test_published_weights_are_read_by_name_and_nothing_else(tmp_path: Path) -> 
     assert torch.equal(target.layer4[0].conv2.weight, source.layer4[0].conv2.weight)
 
 
+@pytest.mark.parametrize(
+    ("form", "left"),
+    [
+        # torchvision: a bare state dict with the classifier; SPIN: everything under "model", its regressor beside
+        ("torchvision", ["fc.bias", "fc.weight"]),
+        ("spin", ["decpose.weight", "fc1.weight", "init_pose"]),
+        ("lightning", ["head.weight"]),
+    ],
+)
+def test_files_as_they_are_published_load_by_name(form: str, left: list[str], tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    source, target = resnet_tiny(), resnet_tiny()
+    state = source.state_dict()
+    extra = {name: torch.zeros(3) for name in left}
+    held = {
+        "torchvision": {**state, **extra},
+        "spin": {"model": {**state, **extra}, "optimizer": {"state": {}}, "epoch": 5},
+        "lightning": {"state_dict": {f"backbone.{k}": v for k, v in state.items()} | extra, "epoch": 1},
+    }[form]
+    torch.save(held, tmp_path / "weights.pt")
+    assert load_weights(target, tmp_path / "weights.pt") == left
+    assert all(torch.equal(value, state[name]) for name, value in target.state_dict().items())
+    wrong = {
+        "parameters are missing": {k: v for k, v in state.items() if "layer3" not in k},
+        "has shape": {**state, "conv1.weight": torch.zeros(5, 3, 7, 7)},
+    }
+    for message, weights in wrong.items():
+        torch.save(weights, tmp_path / "wrong.pt")
+        with pytest.raises(SynthError, match=message):
+            load_weights(target, tmp_path / "wrong.pt")
+
+
+def test_hrnet_has_its_published_parameter_names() -> None:
+    # as in hrnetv2_w48_imagenet_pretrained.pth and pose_hrnet_w48_256x192.pth, which share them up to the heads
+    from train.backbones import backbone
+
+    with torch.device("meta"):
+        state = backbone("hrnet-w48").state_dict()
+    shapes = {
+        "conv2.weight": (64, 64, 3, 3),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1),
+        "transition1.0.0.weight": (48, 256, 3, 3),
+        "transition1.1.0.0.weight": (96, 256, 3, 3),
+        "stage2.0.branches.1.3.conv2.weight": (96, 96, 3, 3),
+        "stage2.0.fuse_layers.0.1.0.weight": (48, 96, 1, 1),
+        "stage2.0.fuse_layers.1.0.0.0.weight": (96, 48, 3, 3),
+        "transition2.2.0.0.weight": (192, 96, 3, 3),
+        "stage3.3.fuse_layers.2.0.0.0.weight": (48, 48, 3, 3),
+        "stage3.3.fuse_layers.2.0.1.0.weight": (192, 48, 3, 3),
+        "transition3.3.0.0.weight": (384, 192, 3, 3),
+        "stage4.2.branches.3.0.bn1.running_mean": (384,),
+        "stage4.0.fuse_layers.3.2.0.1.weight": (384,),
+    }
+    for name, shape in shapes.items():
+        assert tuple(state[name].shape) == shape, name
+
+
 def test_the_encoder_has_torchvision_s_parameter_names() -> None:
     from train.backbones import backbone
 
@@ -228,14 +319,13 @@ def test_help_needs_no_torch_and_every_command_shows_an_example(cli: Callable[..
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in MODELS)
-    for name in ("data", "extract", "evaluate", "info", *MODELS):
+    for name in ("data", "extract", "evaluate", "info", "predict", "table", "flow", *MODELS):
         status, said, _ = cli(name, "--help")
         assert status == 0
         assert "Example" in said, name
 
 
 def test_a_feature_file_that_is_damaged_is_named(hmr: Path, clips_folder: Path, tmp_path: Path) -> None:
-    from synth.errors import SynthError
     from train.extract import encoder_of, extract
 
     store = extract(clips_folder, tmp_path / "f", encoder_of(hmr, "", None), size=32, maps=True, occluded=2)
