@@ -192,8 +192,8 @@ def gain() -> dict[str, float | None]:
     sequences, body = catalog.find("cmu"), load_named("free", "neutral")
     given = {"seed": 0, "frames": 30, "fps": 30.0, "body": body}
     covered: dict[str, int] = {}
-    rng = np.random.default_rng(0)
     for pairs in sampler.PAIRS:
+        rng = np.random.default_rng(0)
         plan = sampler.plan_motions(sequences, clips=2 * CLIPS, interpolated_share=0.5, pairs=pairs, **given)
         clips = {
             kind: [realise(spec, body, np.zeros(10))[0].body_pose for spec in plan if spec.kind == kind]

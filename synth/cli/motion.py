@@ -101,10 +101,8 @@ def info(name: str, amass_root: str) -> None:
         click.echo(f"{sequence.name}\n  file     {sequence.path}\n  sha256   {sequence.sha256}")
         click.echo(f"  frames   {sequence.frames} at {sequence.fps:g} Hz, {sequence.frames / sequence.fps:.1f} s")
         click.echo(f"  usable   {stretches}\n  person   {recording.gender}, body {recording.model}")
-        click.echo(f"  betas    {' '.join(f'{b:.2f}' for b in recording.betas)}\n")
-        click.echo(
-            f"  action   {entry.action or 'not known'}\n  speed    {entry.speed:.2f} m/s, over {entry.seconds:.1f} s"
-        )
+        click.echo(f"  betas    {' '.join(f'{b:.2f}' for b in recording.betas)}")
+        click.echo(f"  action   {entry.action or 'not known'}\n  speed    {entry.speed:.2f} m/s")
         click.echo(
             f"  turning  {entry.activity:.2f} rad/s\n  contact  a foot rests in {entry.contact:.0%} of the frames"
         )
