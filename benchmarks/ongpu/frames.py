@@ -207,7 +207,7 @@ def render_stage(task: Task, ledger: Ledger) -> None:
 
 def _configured_rate(renderer: ClipRenderer, samples: int, denoise: str, tiny: bool, slow: bool) -> dict[str, Any]:
     configure(renderer, samples, denoise)
-    return rate(renderer, 0.0 if tiny else 3.0, 2 if tiny else (6 if slow else 12))
+    return rate(renderer, 0.0 if tiny else 3.0, 2 if tiny else (3 if slow else 12))
 
 
 # split

@@ -1,6 +1,6 @@
 """Pack what rendering needs for a machine without network: this Python 3.11, Blender's module, NumPy and the like.
 
-    python benchmarks/ongpu/pack.py OUT [--piece-mib 46] [--arch sm_86]
+    python benchmarks/ongpu/pack.py OUT [--piece-mib 44] [--arch sm_86]
 
 Makes OUT/part-00/piece.00, OUT/part-01/piece.01, ... for machines that take only so much at a time. There, with the
 project's tree beside them:
@@ -193,7 +193,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--piece-mib", type=int, default=46)
+    parser.add_argument("--piece-mib", type=int, default=44)
     parser.add_argument("--arch", action="append", default=[], help="keep this architecture's cubin; may be repeated")
     parser.add_argument("--level", type=int, default=6, choices=range(10), help="of xz")
     arguments = parser.parse_args()

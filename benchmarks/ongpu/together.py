@@ -177,12 +177,12 @@ def processes_stage(task: Task, ledger: Ledger) -> None:
     def case(key: str, orders: list[dict[str, Any]]) -> None:
         measure(task, ledger, f"processes/{key}", needs, lambda: shared(task, orders, seconds))
 
-    for device in task.devices:
-        for count in counts:
+    for place, device in enumerate(task.devices):
+        for count in counts if place == 0 else counts[0::2][:2]:  # of the second choice, what is needed to compare
             case(f"{device}/{count}", painters(count, device, tiny=task.tiny, threads=1))
     cores = min(2, task.cores) if task.tiny else task.cores
     case(f"cpu/{cores}", painters(cores, "cpu", tiny=task.tiny, threads=1))
-    for device in task.devices:
+    for device in task.devices[:1]:
         middle = counts[len(counts) // 2]
         case(f"{device}/{middle}/truth on card", painters(middle, device, tiny=task.tiny, threads=1, truth=device))
         case(f"{device}/1/all threads", painters(1, device, tiny=task.tiny, threads=0))

@@ -218,3 +218,28 @@ def test_a_call_without_time_begins_nothing_and_still_reports(tmp_path):
     done = subprocess.run([*command, "--stage", "labels"], capture_output=True, text=True, check=True, timeout=100)
     assert "labels: not begun, the time is up" in done.stdout
     assert json.loads(done.stdout.splitlines()[-1])["labels_identical_on_gpu"] is True
+
+
+def test_the_best_backend_is_measured_fully_the_second_enough_to_compare(tmp_path, monkeypatch):
+    """A machine with a card is simulated: workers that do nothing, and a card that takes 500 MiB for each."""
+    from ongpu import together
+    from ongpu.ledger import Ledger
+
+    def crew(orders, seconds, patience):
+        done = {"images": 60 if order_on_card(orders) else 6, "peak_mb": 900.0, "cpu_s": 3.0}
+        workers = [{**done, "kind": order["kind"]} for order in orders]
+        used = {"memory_before_mib": 100.0, "memory_during_mib": 100.0 + 500.0 * len(orders)}
+        return {"workers": workers, "utilisation": 0.9, "ready_s": 1.0, **used}
+
+    def order_on_card(orders):
+        return orders[0]["device"] != "cpu"
+
+    monkeypatch.setattr(together, "crew", crew)
+    ledger = Ledger(tmp_path / "gpu.jsonl")
+    together.processes_stage(task(tmp_path, tiny=False), ledger)
+    keys = {key.removeprefix("processes/") for key in ledger.values}
+    assert {f"optix/{n}" for n in (1, 2, 4, 8, 16)} | {"cuda/1", "cuda/8", "cpu/16"} <= keys
+    assert "optix/8/truth on card" in keys
+    assert "cuda/4" not in keys
+    eight = ledger.values["processes/optix/8"]
+    assert (eight["images_per_s"], eight["card_mib_each"], eight["cpu_cores_used"]) == (80.0, 500.0, 4.0)
