@@ -12,7 +12,7 @@ __all__ = ["check", "check_fit", "check_mesh"]
 
 Array = np.ndarray
 
-SHORTEST, LONGEST = 0.4, 2.2
+SHORTEST, LONGEST = 0.4, 2.3
 """Edges as multiples of the mean edge: beyond these the soft-body solver is unstable."""
 TINY = 0.05
 """Least area of a face, as a share of the median; a fifth of that for hair and shoes, and for a triangle of a quad."""

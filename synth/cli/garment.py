@@ -80,13 +80,20 @@ def build(names: tuple[str, ...], out: Path, edge: float | None) -> None:
 
 @garment.command()
 @click.argument("names", nargs=-1)
-@click.option("--betas", type=click.FloatRange(0, 5), default=2.0, show_default=True, help="Shapes go to +- this.")
-def check(names: tuple[str, ...], betas: float) -> None:
+@click.option("--betas", type=click.FloatRange(0, 5), default=3.0, show_default=True, help="Shapes go to +- this.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
+def check(names: tuple[str, ...], betas: float, jobs: int) -> None:
     """Look for faults in garments' meshes and in their fit to bodies of three genders and many shapes.
 
-    Exits with status 2 if there are any.
+    A garment is tried on 81 bodies: each of the first three components of the shape at -3, 0 and 3, in every
+    combination, for three genders; about a minute. --betas 0 tries the three mean shapes only. Exits with status 2 if
+    there are faults.
+
+    Example: synth garment check trousers --jobs 3
     """
-    from synth.cloth.trial import tried_on
+    import joblib
+
+    from synth.cloth.trial import GENDERS, misfits
 
     there = catalog.names()
     if unknown := [name for name in names if name not in there]:
@@ -94,7 +101,8 @@ def check(names: tuple[str, ...], betas: float) -> None:
     bad = 0
     for name in names or there:
         worn = catalog.load(name)
-        faults = faults_of(worn, tried_on(worn, betas))
+        calls = (joblib.delayed(misfits)(worn, betas, (gender,)) for gender in GENDERS)
+        faults = [*faults_of(worn), *(fault for some in joblib.Parallel(n_jobs=jobs)(calls) for fault in some)]
         bad += bool(faults)
         click.echo(f"{name}: {'; '.join(faults) or 'sound'}")
     if bad:

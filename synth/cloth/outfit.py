@@ -7,10 +7,12 @@ thin cloth and fits closely enough, is at times worn in it.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from garments import catalog
+from garments.garment import Garment
 from synth.errors import SynthError
 from synth.spec import GarmentSpec, MaterialSpec
 
@@ -28,12 +30,17 @@ LOW_SHOES = -1.10
 """Shoes that end below this height on the reference body [m], at the ankles, are worn with everything."""
 SOLES = ((0.75, 0.75, 0.72), (0.03, 0.03, 0.03), (0.18, 0.10, 0.05))
 """White, black and brown, linear RGB."""
+OPEN = 3
+"""From this layer on a garment for above stands open, and is worn over a shirt without long sleeves."""
+_FOREARMS = (19, 20)
 SIZES = {"M": 0.5, "S": 0.15, "L": 0.25, "XL": 0.1}
 """How often each size is worn; all of an outfit in one."""
 
 
 def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
     """Every outfit that can be put together: a garment for the whole body, or one for above and one for below.
+
+    A jacket that stands open comes as a third, over a shirt.
 
     Args:
         allowed: Garments to choose from; empty: all there are; ("none",): bare bodies.
@@ -53,9 +60,12 @@ def outfits(allowed: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
         raise SynthError("garment 'none' goes with no other", "Give it alone, or not at all")
     garments = [catalog.load(name) for name in allowed or there]
     upper, lower, full = ([g for g in garments if g.covers == kind] for kind in ("upper", "lower", "full"))
+    open_, upper = [g for g in upper if g.layer >= OPEN], [g for g in upper if g.layer < OPEN]
     pairs = [tuple(sorted((a, b), key=lambda g: g.layer)) for a in upper for b in lower if not (a.loose and b.loose)]
+    shirts = [g for g in upper if g.layer == 1 and not g.loose and not np.isin(g.region, _FOREARMS).any()]
+    pairs += [(b, a, over) for over in open_ for a in shirts for b in lower if not b.loose]
     # an outfit of half a body is what was asked for when only such garments are allowed
-    alone = [(g,) for g in full] + ([(g,) for g in upper + lower] if not pairs and allowed else [])
+    alone = [(g,) for g in full] + ([(g,) for g in upper + lower + open_] if not pairs and allowed else [])
     found = tuple(tuple(g.name for g in worn) for worn in [*pairs, *alone])
     if not found:
         raise SynthError("the wardrobe is empty", "Install the project again")
@@ -136,8 +146,8 @@ def sample_items(
         hair_colour: Linear RGB; None for the bald.
         look: Draws a material; its colours are taken for shoes.
     """
-    there = [catalog.load(name) for name in catalog.names()]
-    lowest = min((float(catalog.load(g.name).vertices[:, 1].min()) for g in outfit), default=0.0)
+    there = [_garment(name, catalog.digest(name)) for name in catalog.names()]
+    lowest = min((float(_garment(g.name, g.sha256).vertices[:, 1].min()) for g in outfit), default=0.0)
     low = {g.name for g in there if g.covers == "feet" and g.vertices[:, 1].max() < LOW_SHOES}
     on_head = [g.name for g in there if g.covers == "head"]
     high = {g.name for g in there if g.covers == "feet" and g.vertices[:, 1].max() < lowest - BOOT_ROOM}
@@ -167,6 +177,12 @@ def sample_items(
     return tuple(items)
 
 
+@cache
+def _garment(name: str, sha256: str) -> Garment:
+    """A garment, read once as long as it stays what it was."""
+    return catalog.load(name)
+
+
 def _item(name: str, material: MaterialSpec) -> GarmentSpec:
     fabric = catalog.load(name).fabric.name
     return GarmentSpec(name=name, fabric=fabric, sha256=catalog.digest(name), material=material)
@@ -178,4 +194,4 @@ def _can_be_tucked(worn: list[GarmentSpec]) -> bool:
         return False
     inner, outer = (catalog.load(garment.name) for garment in worn)
     thin = catalog.fabrics()[worn[1].fabric].density <= THIN
-    return inner.covers == "lower" and outer.covers == "upper" and thin and not outer.loose
+    return inner.covers == "lower" and outer.covers == "upper" and outer.layer < 2 and thin and not outer.loose

@@ -10,6 +10,7 @@ from garments import catalog
 from garments.garment import Garment
 from synth.body import lbs
 from synth.body.shape import rest_pose
+from synth.cloth.additions import hooded, opened
 from synth.cloth.figure import Cut, Figure, eased
 from synth.cloth.lowers import skirt, trousers
 from synth.cloth.pattern import Pattern
@@ -90,6 +91,20 @@ def _top(cut: Cut, fabric: str, *, loose: bool = False, collar: Collar = CREW) -
     return _Model(make=make, cut=cut, layer=1, covers="upper", loose=loose, fabric=fabric)
 
 
+def _hoodie(figure: "Figure", cut: Cut) -> tuple[Array, Pattern, Array]:
+    """A sweater with a hood, which is held loosely: it lies there."""
+    placed, pattern, held = upper(figure, cut, dress=False, neck_edges=0.27)
+    whole, pattern = hooded(placed, pattern)
+    return whole, pattern, np.concatenate([held, np.full(len(whole) - len(held), 0.35)])
+
+
+def _jacket(figure: "Figure", cut: Cut) -> tuple[Array, Pattern, Array]:
+    """A jacket that stands open in front."""
+    placed, pattern, held = upper(figure, cut, dress=False)
+    placed, pattern, copied = opened(placed, pattern, (0.012, 0.05))
+    return placed, pattern, np.concatenate([held, held[copied]])
+
+
 def _bottom(cut: Cut, fabric: str = "cotton") -> _Model:
     return _Model(make=trousers, cut=cut, layer=0, covers="lower", loose=False, fabric=fabric)
 
@@ -109,6 +124,22 @@ _MODELS = {
     "loose_shirt": _top(Cut(edge=0.0228, ease=0.030, taper=0.0, sleeve=1.85, hem=0.2), "cotton"),
     "tank_top": _top(Cut(edge=0.0172, ease=0.012, sleeve=0.0), "jersey", collar=SCOOP),
     "sweater": _top(Cut(edge=0.0219, ease=0.034, taper=0.10, sleeve=1.9, hem=0.05), "wool"),
+    "hoodie": _Model(
+        make=_hoodie,
+        cut=Cut(edge=0.0240, ease=0.028, taper=0.10, sleeve=1.9, hem=0.05),
+        layer=2,
+        covers="upper",
+        loose=False,
+        fabric="jersey",
+    ),
+    "jacket": _Model(
+        make=_jacket,
+        cut=Cut(edge=0.0224, ease=0.032, taper=0.02, sleeve=1.92, hem=0.12),
+        layer=3,
+        covers="upper",
+        loose=True,
+        fabric="denim",
+    ),
     "coat": _top(Cut(edge=0.027, ease=0.036, taper=-0.06, sleeve=1.93, hem=0.95), "wool", loose=True),
     "trousers": _bottom(Cut(edge=0.0238, ease=0.010, taper=0.13, hem=1.93)),
     "loose_trousers": _bottom(Cut(edge=0.0238, ease=0.014, taper=-0.01, hem=1.93)),

@@ -148,7 +148,9 @@ def _box(figure: Figure, cut: Cut, dress: bool) -> tuple[Array, Array]:
     return low, np.array([wide, float(neck[1]) + 0.10, 0.46 if dress else 0.40 if long else 0.30])
 
 
-def upper(figure: Figure, cut: Cut, dress: bool, collar: Collar = CREW) -> tuple[Array, Pattern, Array]:
+def upper(
+    figure: Figure, cut: Cut, dress: bool, collar: Collar = CREW, neck_edges: float = 0.20
+) -> tuple[Array, Pattern, Array]:
     """A shirt, jacket or coat, or a dress with a skirt below its waist.
 
     Args:
@@ -156,6 +158,7 @@ def upper(figure: Figure, cut: Cut, dress: bool, collar: Collar = CREW) -> tuple
         cut: The measures.
         dress: Whether it draws in at the waist and flares anew from there.
         collar: The neckline.
+        neck_edges: As many edges go along half the neckline as fit into this length [m].
 
     Returns:
         Vertices [m], the pattern, and the pins.
@@ -182,7 +185,7 @@ def upper(figure: Figure, cut: Cut, dress: bool, collar: Collar = CREW) -> tuple
         along = (end - start) / np.linalg.norm(end - start)
         share = _sleeve_share(figure, side, cut) * np.linalg.norm(end - start)
         hems.append(plane(along, float(start @ along + share)) if cut.sleeve else _armhole(figure, sign))
-    placed, pattern = _upper_mesh(figure, cut, neckline, hem, surface, hems, 1.25 if dress else 1.10)
+    placed, pattern = _upper_mesh(figure, cut, neckline, hem, surface, hems, 1.25 if dress else 1.10, neck_edges)
     edge = np.abs(neckline(placed)[0])
     near = (placed[:, 1] > neck[1] - 0.16) & (np.abs(placed[:, 0]) < 0.14)
     return placed, pattern, np.where(near, 0.5 * np.clip((0.04 - edge) / 0.03, 0, 1), 0.0)
@@ -196,6 +199,7 @@ def _upper_mesh(
     surface: Callable[..., tuple[Array, Array]],
     hems: list[Curve],
     girth: float,
+    neck_edges: float,
 ) -> tuple[Array, Pattern]:
     """Choose the number of edges and lay the pattern over the shell."""
     (shoulder, end), chest = _arm(figure, "left", cut), figure.joint("spine3")
@@ -203,7 +207,7 @@ def _upper_mesh(
     armless = not cut.sleeve
     under = count(0.094, cut.edge, multiple=2)
     shoulders = count(0.075 if armless else 0.16, cut.edge)
-    neck = count(0.20, cut.edge, multiple=2)
+    neck = count(neck_edges, cut.edge, multiple=2)
     # The wider a garment, the deeper its armholes.
     deeper = 3 * max(cut.ease - _CLOSE, 0.0)
     upper_arm = float(np.linalg.norm(figure.joint("left_elbow") - shoulder))

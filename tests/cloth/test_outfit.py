@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garments import catalog
-from synth.cloth.outfit import SIZES, THIN, outfits, sample_items, sample_outfit, taken_in_turn
+from synth.cloth.outfit import OPEN, SIZES, THIN, outfits, sample_items, sample_outfit, taken_in_turn
 from synth.errors import SynthError
 from synth.spec import MaterialSpec
 
@@ -20,7 +20,8 @@ def test_every_outfit_covers_above_and_below_once_and_has_its_layers_in_order() 
     assert len(set(found)) == len(found)
     for names in found:
         worn = [catalog.load(name) for name in names]
-        assert sorted(g.covers for g in worn) in (["full"], ["lower", "upper"])
+        assert sorted(g.covers for g in worn) in (["full"], ["lower", "upper"], ["lower", "upper", "upper"])
+        assert (len(worn) == 3) == (worn[-1].layer == OPEN)
         assert [g.layer for g in worn] == sorted(g.layer for g in worn)
 
 

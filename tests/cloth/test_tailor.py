@@ -10,6 +10,7 @@ from garments import catalog
 from garments.check import check
 from synth.body.joints import JOINT_NAMES
 from synth.body.model import load_named
+from synth.cloth.additions import hooded, opened
 from synth.cloth.items import ITEMS
 from synth.cloth.pattern import TrousersCounts, UpperCounts, skirt_pattern, trousers_pattern, upper_pattern
 from synth.cloth.relax import flattened, relaxed
@@ -150,3 +151,35 @@ def test_the_shipped_shorts_come_from_their_pattern() -> None:
     np.testing.assert_array_equal(made.faces, shipped.faces)
     np.testing.assert_allclose(made.vertices, shipped.vertices, atol=1e-4)
     assert parameters["edge"] == CUTS["shorts"].edge
+
+
+def ring_of_cloth(columns: int = 12, rows: int = 6):
+    """A tube around the Y axis, front at +Z, its upper end the neckline (hem 1), as relaxed garments are."""
+    pattern = skirt_pattern(front=columns // 2, length=rows, waist=0.3, hem=0.0, middle=0.0, width=0.15, depth=0.15)
+    return np.array(pattern.start), pattern
+
+
+def borders(pattern) -> tuple[int, int]:
+    """Edges on borders, and Euler's number; asserts a manifold whose faces look one way."""
+    faces = np.array(pattern.faces)
+    directed = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])
+    assert len(np.unique(directed, axis=0)) == len(directed)
+    edges, uses = np.unique(np.sort(directed, axis=1), axis=0, return_counts=True)
+    assert uses.max() == 2
+    return int((uses == 1).sum()), len(np.unique(faces)) - len(edges) + len(faces)
+
+
+def test_a_hood_is_sewn_to_the_neckline_and_an_open_front_is_cut_through() -> None:
+    """Mutations: the hood's faces turned over; a vertex of the middle that stays whole; halves drawn together."""
+    placed, pattern = ring_of_cloth()
+    whole, pattern = hooded(placed, pattern)
+    assert borders(pattern) == (24, 0)
+    assert len(whole) == len(pattern.start)
+    assert set(np.flatnonzero(np.array(pattern.curve) == 1)) == set(range(len(whole) - 12, len(whole)))
+    placed, pattern = ring_of_cloth()
+    apart, pattern, copied = opened(placed, pattern, (0.01, 0.04))
+    assert borders(pattern) == (2 * 12 + 2 * 6, 1)
+    np.testing.assert_allclose(apart[copied] * [-1.0, 1.0, 1.0], apart[len(placed) :], atol=2e-3)
+    middle = np.sort(apart[copied, 0])
+    assert middle.min() > 0.003
+    assert middle.max() < 0.05
