@@ -5,6 +5,7 @@ without a card does not reach: budgets, resuming, shares, what nvidia-smi says.
 """
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -187,6 +188,7 @@ def test_libraries_of_glibc_stay_the_machines_own():
     assert set(linked(said)) == {"libX11.so.6", "libmd.so.0"}
 
 
+@pytest.mark.skipif(shutil.which("xz") is None, reason="packing needs xz")
 def test_pieces_are_put_together_again_and_a_missing_one_is_named(tmp_path):
     from ongpu.pack import split, write_archive
 
