@@ -53,7 +53,7 @@ def wanted(store: Store) -> Iterator[Job]:
     """The jobs of all plans on a store, each once."""
     seen: set[str] = set()
     for name in kept_plans(store):
-        for number, text in enumerate((store.read(name) or "").splitlines(), start=1):
+        for number, text in enumerate(store.lines(name), start=1):
             if plan.is_header(text):
                 continue
             job = plan.parse(text, f"{store.url}: {name}: line {number}")

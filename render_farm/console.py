@@ -79,20 +79,20 @@ class Talker:
     """Says how a driver gets on: a line for what went wrong, and now and then how far it is."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last, self._said = time.monotonic(), ""
 
     def __call__(self, report: DriverReport, line: str) -> None:
         """Take in a report, or a line."""
         if line:
             print_line(line)
-        elif time.monotonic() - self._last > 5.0:
-            self._last = time.monotonic()
-            seconds = time.time() - report.started
-            waiting = f"  waiting: {report.message}" if report.message else ""
-            print_line(
-                f"{report.done} done, {len(report.running)} handed out, {report.slots} slots, "
-                f"{report.images / seconds:.2f} images/s{waiting}"
-            )
+            return
+        now = f"{report.done} done, {len(report.running)} handed out, {report.slots} slots"
+        waiting = f"  waiting: {report.message}" if report.message else ""
+        if time.monotonic() - self._last > (
+            60.0 if now + waiting == self._said else 5.0
+        ):  # the same again: not so often
+            self._last, self._said = time.monotonic(), now + waiting
+            print_line(f"{now}, {report.images / (time.time() - report.started):.2f} images/s{waiting}")
 
 
 def print_line(line: str, stream: Any = None) -> None:

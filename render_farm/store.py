@@ -1,8 +1,11 @@
 """Where shards, logs and the farm's records lie. This module: the interface, and a folder that every node can reach."""
 
 import abc
+import contextlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from synth.errors import SynthError
@@ -67,6 +70,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def read(self, name: str) -> str | None:
         """A record, or None if there is none of this name."""
+
+    def lines(self, name: str) -> Iterator[str]:
+        """The lines of a record, one by one; none if there is none of this name."""
+        yield from (self.read(name) or "").splitlines()
 
     @abc.abstractmethod
     def write(self, name: str, text: str) -> None:
@@ -185,6 +192,15 @@ class FolderStore(Store):
             return (self._records / name).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Read a copy line by line: a plan may be larger than memory, and is read for as long as the run takes."""
+        self._here()
+        with tempfile.TemporaryFile() as copy:
+            with contextlib.suppress(FileNotFoundError), (self._records / name).open("rb") as file:
+                shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            yield from (line.decode().rstrip("\n") for line in copy)
 
     def write(self, name: str, text: str) -> None:
         """Write beside, rename."""

@@ -142,7 +142,7 @@ class Replacer:
         if self._planners is None:
             configs: list[Config] = []
             for name in board.kept_plans(self._store):
-                config = plan.read_config(self._store.read(name) or "", f"{self._store.url}: {name}")
+                config = plan.read_config(next(self._store.lines(name), ""), f"{self._store.url}: {name}")
                 if config is not None:
                     configs.append(config)
             self._planners = [Planner(config) for config in configs]

@@ -276,8 +276,10 @@ def run_fault(name: str, base: Path) -> Verdict:
     folder, clock = base / name, time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    scene = (FAULTS | SHORT)[name](folder)
-    verdict = scene.judge(name)
+    try:
+        verdict = (FAULTS | SHORT)[name](folder).judge(name)
+    except (OSError, subprocess.SubprocessError) as error:  # of what breaks things, such as mount and ip
+        verdict = Verdict(name, wrong=[f"the drill itself failed: {error}"])
     verdict.seconds = round(time.monotonic() - clock, 1)
     return verdict
 

@@ -38,6 +38,8 @@ def test_records_appear_change_and_go(store: Store) -> None:
     assert store.read("failures/a.json") == "1"
     store.write("failures/a.json", "3")
     assert store.read("failures/a.json") == "3"
+    assert list(store.lines("failures/a.json")) == ["3"]
+    assert list(store.lines("failures/c.json")) == []
     store.create("failures/b.json", "")
     assert store.names("failures") == ["failures/a.json", "failures/b.json"]
     assert 0 <= store.age("failures/a.json") < 600
