@@ -163,7 +163,7 @@ def _level_head(world: Array) -> None:
     upright = chest[:, 1, 1] > UPRIGHT
     if upright.any():
         pitch = np.arcsin(np.clip(np.median(head[upright, 1, 2]), -1.0, 1.0))
-        world[:, JOINT_NAMES.index("head")] = head @ axis_rotation("x", np.clip(pitch, -HEAD_LIMIT, HEAD_LIMIT))
+        world[:, JOINT_NAMES.index("head")] = head @ axis_rotation("x", float(np.clip(pitch, -HEAD_LIMIT, HEAD_LIMIT)))
 
 
 def tilts() -> Float[Array, "24 3 3"]:
