@@ -56,7 +56,10 @@ def entry(sequence: catalog.Sequence) -> Entry:
     recording = recordings.read(sequence.path, name=sequence.name)
     motion = recording.motion
     body = free_body(recording.gender)
-    betas = recording.betas if recording.model == "free" else np.zeros(body.shapedirs.shape[2])
+    betas = np.zeros(body.shapedirs.shape[2])
+    if recording.model == "free":
+        known = min(len(betas), len(recording.betas))
+        betas[:known] = recording.betas[:known]
     step = max(1, round(EVERY * motion.fps))
     poses = canonical_rotvec(motion.body_pose[::step])
     seconds = max(len(motion) - 1, 1) / motion.fps
