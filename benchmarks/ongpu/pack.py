@@ -48,7 +48,7 @@ OF_THE_SYSTEM = re.compile(r"^(linux-vdso|ld-linux|libc|libm|libdl|libpthread|li
 """Libraries that belong to glibc: those of the machine itself must be used."""
 
 LARGE = 20 * 2**20
-"""Libraries of more bytes are stripped."""
+"""Blender's and Python's libraries of more bytes are stripped."""
 
 RUN = """#!/bin/bash
 # What was packed, with its own Python: run python SCRIPT
@@ -124,12 +124,15 @@ def library_files(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str
 
 
 def without_symbols(files: Sequence[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
-    """Large libraries without the symbols that only a debugger reads, where there is `strip`."""
+    """Blender's and Python's large libraries without the symbols that only a debugger reads, where there is `strip`.
+
+    Not those of other wheels: stripping breaks what was patched after linking, as OpenBLAS was in NumPy's and SciPy's.
+    """
     if shutil.which("strip") is None:
         return list(files)
     slim = []
     for number, (source, place) in enumerate(files):
-        if ".so" in source.name and source.stat().st_size > LARGE:
+        if place.startswith(("site/bpy/", "sys/libpython")) and ".so" in source.name and source.stat().st_size > LARGE:
             copy = folder / f"{number}.so"
             done = subprocess.run(["strip", "--strip-unneeded", "-o", copy, source], capture_output=True, check=False)
             source = copy if done.returncode == 0 else source

@@ -245,3 +245,17 @@ def test_the_best_backend_is_measured_fully_the_second_enough_to_compare(tmp_pat
     assert "cuda/4" not in keys
     eight = ledger.values["processes/optix/8"]
     assert (eight["images_per_s"], eight["card_mib_each"], eight["cpu_cores_used"]) == (80.0, 500.0, 4.0)
+
+
+def test_only_blenders_libraries_lose_their_symbols(tmp_path, monkeypatch):
+    """OpenBLAS in NumPy's and SciPy's wheels no longer loads once stripped."""
+    from ongpu import pack
+
+    monkeypatch.setattr(pack, "LARGE", 3)
+    monkeypatch.setattr(pack.shutil, "which", lambda name: name)
+    monkeypatch.setattr(pack.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    library = tmp_path / "x.so"
+    library.write_bytes(b"1234")
+    files = [(library, "site/bpy/lib/x.so"), (library, "site/numpy.libs/x.so"), (library, "site/scipy.libs/x.so")]
+    slim = pack.without_symbols(files, tmp_path)
+    assert slim == [(tmp_path / "0.so", "site/bpy/lib/x.so"), *files[1:]]
