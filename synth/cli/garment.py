@@ -102,7 +102,8 @@ def check(names: tuple[str, ...], betas: float, jobs: int) -> None:
     for name in names or there:
         worn = catalog.load(name)
         calls = (joblib.delayed(misfits)(worn, betas, (gender,)) for gender in GENDERS)
-        faults = [*faults_of(worn), *(fault for some in joblib.Parallel(n_jobs=jobs)(calls) for fault in some)]
+        tried: Any = joblib.Parallel(n_jobs=jobs)(calls)
+        faults = [*faults_of(worn), *(fault for some in tried for fault in some)]
         bad += bool(faults)
         click.echo(f"{name}: {'; '.join(faults) or 'sound'}")
     if bad:
