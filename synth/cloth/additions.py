@@ -133,7 +133,7 @@ def opened(
     pattern.start.extend(placed[middle])
     pattern.curve.extend(pattern.curve[i] for i in middle)
     pattern.part.extend(pattern.part[i] for i in middle)
-    for k in np.flatnonzero(right):
+    for k in np.flatnonzero(right).tolist():
         pattern.faces[k] = [copies.get(i, i) for i in pattern.faces[k]]
         pattern.cells[k] = [(_FRONT, row, column) for _, row, column in pattern.cells[k]]
     placed = np.concatenate([placed, placed[middle]])
