@@ -1,5 +1,7 @@
 """What an upper garment gets once it lies on the body: a hood that lies on the back, a front that stands open."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -129,7 +131,7 @@ def opened(
     front = cells[:, 0, 0] == 0
     middle = np.unique(faces[front][np.abs(placed[faces[front], 0]) < 1e-3])
     right = front & (placed[faces, 0].mean(axis=1) < 0)
-    copies: dict[int, int] = dict(zip(middle.tolist(), range(len(placed), len(placed) + len(middle)), strict=True))
+    copies: Any = dict(zip(middle.tolist(), range(len(placed), len(placed) + len(middle)), strict=True))
     pattern.start.extend(placed[middle])
     pattern.curve.extend(pattern.curve[i] for i in middle)
     pattern.part.extend(pattern.part[i] for i in middle)
