@@ -13,10 +13,11 @@ in a process of its own, whose peak memory less that before is stated. The last 
 import argparse
 import json
 import multiprocessing
-import resource
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,13 @@ def mined(sequences: int, step: int, grain: float, count: int) -> dict[str, Any]
             hours += len(trial) / RATE / 3600
             yield trial[::step]
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     begun = time.process_time()
     pool = mining.pooled(database(), grain=grain)
     gathering, begun = time.process_time() - begun - making, time.process_time()
     pairs = [pair for pair, _ in zip(mining.pairs_of(pool), range(count), strict=False)]
     searching = time.process_time() - begun
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    memory = peak_memory() - before
     return {
         "hours": round(hours, 2),
         "kept": len(pool),
@@ -86,6 +87,12 @@ def mined(sequences: int, step: int, grain: float, count: int) -> dict[str, Any]
         "mb": round(memory),
         "distances": [pair.distance for pair in pairs],
     }
+
+
+def peak_memory() -> float:
+    """Peak of this process [MB]; not `ru_maxrss`, which begins with the parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:

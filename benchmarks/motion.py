@@ -15,7 +15,6 @@ contrast_search_mb: peak memory of a process that searches, less that of one tha
 import argparse
 import json
 import os
-import resource
 import time
 from functools import cache
 from pathlib import Path
@@ -174,7 +173,7 @@ def peak(searched: bool) -> float:
     first, second = (long_motion(seed, MINUTES * 60 * RATE) for seed in (1, 2))
     if searched:
         contrast.contrasting_pair(first, second)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return contrast_mining.peak_memory()
 
 
 def resampling() -> None:

@@ -37,7 +37,7 @@ def truth(folder: Path, shard: int, view: int) -> Batch:
 def test_a_weak_camera_becomes_the_place_in_the_full_image(clips_folder: Path) -> None:
     # catches: half a side for a side, the box's centre left out
     batch = truth(clips_folder, 0, 1)
-    camera = _fitted_cameras(batch.joints_3d[0], batch.keypoints_2d[0])[None]
+    camera = _fitted_cameras(batch.joints_3d[0], batch.joints_valid[0], batch.keypoints_2d[0])[None]
     place = full_translation(camera, batch.box, batch.K)
     assert ((place - batch.pelvis)[..., 2] / batch.pelvis[..., 2]).abs().max() < 0.02
     assert (place - batch.pelvis)[..., :2].abs().max() < 0.01
