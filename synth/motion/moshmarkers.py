@@ -34,7 +34,7 @@ Array = np.ndarray
 
 __all__ = ["MARKER_SETTINGS", "capture", "fit_person", "held_out_errors", "labels_of", "learned_layout", "person"]
 
-MARKER_SETTINGS = FitSettings(rotation=0.0, prior=0.02, limits=1.0)
+MARKER_SETTINGS = FitSettings(iterations=90, rotation=0.0, prior=0.02, limits=1.0)
 """A marker's distance is trusted more than the prior: a pose three deviations off costs as one marker 4 mm off."""
 LOOSE = ((0.5, 5.0), (0.15, 2.0))
 """First stages: distance beyond which a marker pulls less and less [m], factor on the prior."""
