@@ -15,6 +15,7 @@ from render_farm import board, records
 from render_farm.driver import Options, Summary
 from render_farm.job import Order, Outcome, perform, version
 from render_farm.plan import Job
+from render_farm.records import DriverReport
 from render_farm.store import Store, open_store
 from render_farm.submit import Replacer, unsettled
 from synth.errors import SynthError
@@ -62,9 +63,11 @@ def submit_arrays(
         if not jobs:
             summary.seconds = time.monotonic() - clock
             return summary
+        images = {job.clip_id: job.cost.images for job in jobs}
         for outcome in _one_array(store, jobs, options, workers, queue, system, folder):
             summary.counts[outcome.kind] += 1
             summary.slot_seconds += outcome.seconds
+            summary.images += images[outcome.clip_id] if outcome.kind == "done" else 0
     raise SynthError(f"{store.url}: jobs are missing after {ROUNDS} arrays", f"See {folder}, and `synth farm status`")
 
 
@@ -82,14 +85,43 @@ def _one_array(
     executor = _executor(system, folder, options, workers, queue)
     with executor.batch():
         tasks = [executor.submit(run_share, store.url, name) for name in names]
+    report = DriverReport(driver=f"array-{run}", cluster=system, plan="", started=time.time(), slots=len(tasks))
     outcomes = []
     for task, name in zip(tasks, names, strict=True):
+        _follow(task, store, report, jobs)
         try:
             outcomes += [Outcome(**json.loads(text)) for text in task.result()]
         except Exception as error:  # submitit raises many kinds: the task was killed, lost, cancelled
             log.warning("a task of the array was lost: %s", str(error).splitlines()[0] if str(error) else error)
         store.remove(name)
+    report.ended, report.slot_seconds = True, round(sum(outcome.seconds for outcome in outcomes), 1)
+    _look(store, report, jobs)
     return outcomes
+
+
+def _follow(task: Any, store: Store, report: DriverReport, jobs: list[Job], every: float = 10.0) -> None:
+    """Wait for a task of an array; meanwhile the report tells `synth farm status` how far all of them are."""
+    told = 0.0
+    while not task.done():
+        if time.monotonic() - told > every:
+            _look(store, report, jobs)
+            told = time.monotonic()
+        time.sleep(1.0)
+
+
+def _look(store: Store, report: DriverReport, jobs: list[Job]) -> None:
+    """Write a report: what is there now of an array's jobs, which ones are claimed, how long slots had work."""
+    now, before = time.time(), report.updated or report.started
+    try:
+        present, claimed = store.shards(), {Path(name).stem for name in store.names("claims")}
+        there = [job for job in jobs if job.clip_id in present]
+        report.running = [job.clip_id for job in jobs if job.clip_id in claimed and not report.ended]
+        report.done, report.images = len(there), sum(job.cost.images for job in there)
+        report.slot_seconds = round(report.slot_seconds + len(report.running) * (now - before), 1)
+        report.point()
+        report.write(store)
+    except OSError as error:  # the array works on, or waits; its tasks see to it
+        log.warning("%s: %s", store.url, error)
 
 
 def _executor(system: str, folder: Path, options: Options, workers: int, queue: str | None) -> Any:

@@ -30,7 +30,7 @@ def batch(system: str, device: str, options: dict[str, Any]) -> Farm:
         device: "cpu": no graphics card is asked for.
         options: `workers`, `queue`, `memory` [GiB], `python`, `certs`, as `synth farm submit` names them.
     """
-    keys = options.get("certs") or Path.home() / ".raiment" / "farm-keys"
+    keys = options.get("certs") or certificates.usual()
     certificates.make(keys)
 
     def start() -> Any:

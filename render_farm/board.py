@@ -30,6 +30,8 @@ class Board:
     images_done: int
     left: Cost
     drivers: list[DriverReport]
+    seconds_lost: float = 0.0
+    """Time of slots that went into refused clips and failed attempts [s]."""
 
     @property
     def finished(self) -> bool:
@@ -85,8 +87,10 @@ def look(store: Store) -> Board:
     """Read the state of all plans on a store."""
     present, refused = store.shards(), rejections(store)
     by_job: dict[str, list[Failure]] = {}
+    lost = sum((sum(records.seconds_of(store, clip_id).values()) for clip_id in refused), 0.0)
     for failure in records.failures(store):
         by_job.setdefault(failure.clip_id, []).append(failure)
+        lost += failure.seconds
     drivers = records.reports(store)
     running = {clip_id for driver in drivers if driver.alive for clip_id in driver.running}
     jobs, images, images_done, seconds_left = 0, 0, 0, 0.0
@@ -117,4 +121,5 @@ def look(store: Store) -> Board:
         images_done=images_done,
         left=Cost(images=images - images_done, cpu_seconds=round(seconds_left, 1)),
         drivers=drivers,
+        seconds_lost=round(lost, 1),
     )

@@ -9,10 +9,15 @@ from pathlib import Path
 
 from synth.errors import SynthError
 
-__all__ = ["make", "paths"]
+__all__ = ["make", "paths", "usual"]
 
 NAMES = ("ca.pem", "node.pem", "node.key")
 _DAYS = 365
+
+
+def usual() -> Path:
+    """Where this user's keys are, unless others are named."""
+    return Path.home() / ".raiment" / "farm-keys"
 
 
 def paths(folder: Path) -> tuple[Path, Path, Path]:
@@ -24,7 +29,10 @@ def paths(folder: Path) -> tuple[Path, Path, Path]:
     found = (folder / NAMES[0], folder / NAMES[1], folder / NAMES[2])
     for path in found:
         if not path.is_file():
-            raise SynthError(f"{path}: no such file", f"Make the farm's keys with `synth farm certs {folder}`")
+            hint = (
+                f"Copy the folder from the scheduler's host, or make keys with `synth farm certs {folder}`; see --certs"
+            )
+            raise SynthError(f"{path}: no such file", hint)
     return found
 
 

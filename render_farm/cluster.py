@@ -19,7 +19,7 @@ from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 from render_farm import certificates
 from synth.errors import SynthError
 
-__all__ = ["Farm", "configure", "gpus", "open_farm", "own_address", "security"]
+__all__ = ["Farm", "configure", "gpus", "open_farm", "own_address", "secured", "security"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.client.heartbeat": "5s",
+    # jobs want the cores: with Dask's own rates an idle farm of two slots takes 9 % of one, with these 1 %
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
     "logging": {"distributed": "error", "distributed.nanny": "critical"},
 }
 
@@ -136,13 +140,18 @@ def at(address: str, keys: Path | None) -> Farm:
     """A scheduler that runs already.
 
     Raises:
-        SynthError: the address is another machine's and there are no keys.
+        SynthError: it is to be spoken to in TLS, and there are no keys.
     """
-    host = address.partition("://")[2].rpartition(":")[0]
-    if address.startswith("tcp://") and host not in LOOPBACK:
-        hint = "Start it with keys (`synth farm scheduler --certs DIR`) and name it tls://HOST:PORT with --certs DIR"
-        raise SynthError(f"{address}: plain text to another machine", hint)
-    return Farm(address, lambda: address, security(keys if address.startswith("tls://") else None))
+    address, keys = secured(address, keys)
+    return Farm(address, lambda: address, security(keys))
+
+
+def secured(address: str, keys: Path | None) -> tuple[str, Path | None]:
+    """An address and its keys: TLS for other machines, also if it says tcp, with this user's keys unless named."""
+    rest = address.partition("://")[2]
+    if address.startswith("tcp://") and rest.rpartition(":")[0] in LOOPBACK:
+        return address, None
+    return f"tls://{rest}", keys or certificates.usual()
 
 
 def own_address(host: str) -> str:

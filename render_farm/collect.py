@@ -65,4 +65,4 @@ def _reject(manifest: Manifest, store: Store, state: board.Board, known: set[str
     """Enter the refused clips."""
     for job in board.wanted(store):
         if job.clip_id in state.rejected and job.clip_id not in known:
-            manifest.reject(job.spec, state.rejected[job.clip_id])
+            manifest.reject(job.spec, state.rejected[job.clip_id], records.seconds_of(store, job.clip_id))

@@ -8,13 +8,14 @@ from typing import Any
 
 from render_farm.board import Board, kept_plans
 from render_farm.driver import Options, Summary
-from render_farm.plan import write_plan
+from render_farm.plan import first_line, read_config, write_plan
 from render_farm.records import DriverReport
 from render_farm.store import Store, open_store
 from render_farm.submit import prepare, submit
 from synth.config import Config
 from synth.errors import SynthError
 from synth.process import Limits
+from synth.provenance import run_line
 
 __all__ = ["run_submit", "status_lines"]
 
@@ -37,6 +38,7 @@ def run_submit(plan_file: Path | None, config: Config, out: str, given: bool, **
         path = plan_file
         if path is None and (given or not kept_plans(store)):
             path = planned(config, Path(folder) / "plan.jsonl")
+        _note_command(store, path, config)
         if options["cluster"] == "slurm-array":
             from render_farm.arrays import submit_arrays
 
@@ -56,6 +58,20 @@ def run_submit(plan_file: Path | None, config: Config, out: str, given: bool, **
                 farm.close()
     print_line(summary_line(out, summary), sys.stdout)
     return 1 if summary.counts["quarantined"] else 0
+
+
+def _note_command(store: Store, path: Path | None, config: Config) -> None:
+    """Write down what was typed, with the settings of the plan if it has them.
+
+    Raises:
+        SynthError: the plan is not there or damaged, or the store cannot be written to.
+    """
+    name = str(path) if path else kept_plans(store)[0]
+    known = read_config(first_line(path) if path else next(store.lines(name), ""), name)
+    try:
+        store.add_command(run_line(sys.argv[1:], known or config))
+    except OSError as error:
+        raise SynthError(f"{store.url}: {error.strerror or error}", "Choose another --out, or mend this one") from None
 
 
 def planned(config: Config, path: Path) -> Path:
@@ -118,7 +134,8 @@ def status_lines(state: Board, price: float) -> list[str]:
         lines.append(f"{rate:.2f} images/s, about {left / 60:.0f} min left")
     hours = sum(driver.slot_seconds for driver in state.drivers) / 3600
     cost = f" ({hours * price:.2f})" if price else ""
-    lines.append(f"{hours:.2f} slot-hours spent{cost}, by {len(state.drivers)} runs of submit")
+    lost = f", {state.seconds_lost / 3600:.2f} of them lost on refused clips and failures" if state.seconds_lost else ""
+    lines.append(f"{hours:.2f} slot-hours spent{cost}, by {len(state.drivers)} runs of submit{lost}")
     lines += [f"{driver.driver}: {driver.message}" for driver in state.drivers if driver.alive and driver.message]
     return lines
 

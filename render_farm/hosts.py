@@ -98,7 +98,7 @@ def over_ssh(device: str, options: dict[str, Any]) -> Farm:
         raise SynthError("--cluster ssh: no hosts", "Name them: --host node1 --host node2")
     if shutil.which("ssh") is None:
         raise SynthError("--cluster ssh: no ssh on this machine", "Install an ssh client, or use tls://HOST:PORT")
-    keys = options.get("certs") or Path.home() / ".raiment" / "farm-keys"
+    keys = options.get("certs") or certificates.usual()
     certificates.make(keys)
     address = options.get("address") or _towards(hosts[0])
     command = remote_command(options.get("python") or "python3", options.get("jobs") or 1, device)

@@ -76,7 +76,7 @@ def manifest(url: str, how: Options, options: dict[str, Any]) -> dict[str, Any]:
         raise SynthError(
             "--cluster k8s: no image", "Name one that has raiment[farm] in it: --image REGISTRY/raiment:TAG"
         )
-    keys = options.get("certs") or Path.home() / ".raiment" / "farm-keys"
+    keys = options.get("certs") or certificates.usual()
     certificates.make(keys)
     name = f"raiment-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
     address = f"tls://{name}:{PORT}"

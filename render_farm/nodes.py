@@ -9,29 +9,37 @@ from pathlib import Path
 
 from distributed import Nanny, Scheduler
 
-from render_farm.cluster import LOOPBACK, at, configure, own_address, page, security, slots
-from synth.errors import SynthError
+from render_farm import certificates
+from render_farm.cluster import LOOPBACK, configure, own_address, page, secured, security, slots
 
 __all__ = ["run_scheduler", "run_worker"]
 
 log = logging.getLogger(__name__)
 
 
-def run_scheduler(host: str, port: int, keys: Path | None, dashboard: bool) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+def run_scheduler(host: str, port: int, keys: Path | None, dashboard: bool, tls: bool = False) -> None:
+    """Serve until SIGTERM or Ctrl-C; with TLS if it is asked for, keys are named or other machines can connect.
 
     Raises:
-        SynthError: other machines could connect, and there are no keys.
+        SynthError: the keys that are named are not there.
     """
-    if keys is None and host not in LOOPBACK:
-        raise SynthError(f"--host {host}: other machines can connect", "Make keys with `synth farm certs DIR`: --certs")
     configure()
+    keys = scheduler_keys(host, keys, tls)
     asyncio.run(_scheduler(host, port, keys, dashboard))
+
+
+def scheduler_keys(host: str, keys: Path | None, tls: bool) -> Path | None:
+    """The keys of a scheduler that listens at an address, this user's unless named; those are made if need be."""
+    if keys is None and (tls or host not in LOOPBACK):
+        keys = certificates.usual()
+        log.warning("keys %s %s", "made in" if certificates.make(keys) else "of", keys)
+    return keys
 
 
 def run_worker(address: str, jobs: int, device: str, keys: Path | None, until_eof: bool = False) -> None:
     """Serve until SIGTERM or Ctrl-C, or the end of standard input; a scheduler that is not there is waited for."""
-    at(address, keys)  # refuses plain text to other machines
+    address, keys = secured(address, keys)
+    security(keys)  # says so if they are not there
     configure()
     asyncio.run(_worker(address, jobs, device, keys, until_eof))
 

@@ -5,6 +5,7 @@ the condition that there is none of its name. Credentials and endpoint come from
 """
 
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from fsspec.core import url_to_fs
 from render_farm import records
 from render_farm.store import RECORDS, Store, StoreLostError, fault
 from synth.errors import SynthError
+from synth.provenance import COMMANDS
 from synth.shards.manifest import NAME, Manifest
 
 __all__ = ["ObjectStore"]
@@ -129,6 +131,13 @@ class ObjectStore(Store):
             now = self._fs.modified(probe)
             self._fs.rm_file(probe)
         return (now - written).total_seconds()
+
+    def add_command(self, line: str) -> None:
+        """Put it in a record of its own, and the list anew from all of them: nothing can be appended here."""
+        self.create(f"commands/{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json", line)
+        lines = [self.read(name) or "" for name in self.names("commands")]
+        with _lost(self.url):
+            self._fs.pipe_file(f"{self._root}/{COMMANDS}", "".join(lines).encode())
 
     def put_log(self, clip_id: str, log: Path) -> None:
         """Put the log below those of earlier attempts."""

@@ -114,6 +114,19 @@ def read_plan(path: Path) -> Iterator[Job]:
         raise SynthError(f"{path}: {error.strerror}", "Write a plan with `synth farm plan`") from None
 
 
+def first_line(path: Path) -> str:
+    """The first line of a plan.
+
+    Raises:
+        SynthError: the file is not there.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline()
+    except OSError as error:
+        raise SynthError(f"{path}: {error.strerror}", "Write a plan with `synth farm plan`") from None
+
+
 def is_header(text: str) -> bool:
     """Whether a line of a plan holds its settings."""
     return text.startswith('{"config":')
@@ -126,7 +139,12 @@ def read_config(text: str, where: str) -> Config | None:
         SynthError: they are damaged, or name files that are not there.
     """
     first = text.partition("\n")[0]
-    return from_plain(Config, json.loads(first)["config"], where) if is_header(first) else None
+    if not is_header(first):
+        return None
+    try:
+        return from_plain(Config, json.loads(first)["config"], where)
+    except ValueError as error:
+        raise SynthError(f"{where}: line 1: not JSON ({error})", "Write the plan anew with `synth farm plan`") from None
 
 
 def parse(text: str, where: str) -> Job:

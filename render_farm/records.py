@@ -213,7 +213,8 @@ def reports(store: Store) -> list[DriverReport]:
     for name in store.names("drivers"):
         try:
             plain: dict[str, Any] = json.loads(store.read(name) or "")
-            found.append(DriverReport(**plain))
-        except (ValueError, TypeError):
+            history = [(float(second), int(images)) for second, images in plain.pop("history", [])]
+            found.append(DriverReport(**plain, history=history))
+        except (ValueError, TypeError, AttributeError):
             continue
     return sorted(found, key=lambda report: report.started)

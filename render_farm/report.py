@@ -53,7 +53,8 @@ def _progress(state: Board) -> str:
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     return (
         f'<div class="bar">{parts}</div><p>{state.jobs} jobs: {said}, {len(state.running)} running. '
-        f"{state.images_done} of {state.images} images.</p>"
+        f"{state.images_done} of {state.images} images. "
+        f"{state.seconds_lost / 3600:.2f} slot-hours were lost on refused clips and failures.</p>"
     )
 
 

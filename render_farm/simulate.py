@@ -49,7 +49,8 @@ def simulate(text: str, out: Path, report: Reporter) -> None:
     try:
         simulated(spec, load_body(resolve(spec.body.file), spec.body.gender), out, progress)
     except Rejected as rejected:
-        report(Event(kind="rejected", reasons=tuple(rejected.reasons)))
+        spent = {"simulate": time.perf_counter() - clock}
+        report(Event(kind="rejected", reasons=tuple(rejected.reasons), seconds=spent))
     else:
         report(Event(kind="simulated", seconds={"simulate": time.perf_counter() - clock}))
 

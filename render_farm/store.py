@@ -10,6 +10,7 @@ from pathlib import Path
 
 from synth.errors import SynthError
 from synth.files import sweep, temporary, write_text
+from synth.provenance import add_line
 from synth.shards.checksum import file_digest
 from synth.shards.read import check_checksums
 from synth.shards.write import publish
@@ -94,6 +95,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def age(self, name: str) -> float:
         """Seconds since a record was written, by the store's own clock; infinite if it is gone."""
+
+    @abc.abstractmethod
+    def add_command(self, line: str) -> None:
+        """Add a line to the commands that made the shards, for `synth report`."""
 
     @abc.abstractmethod
     def put_log(self, clip_id: str, log: Path) -> None:
@@ -247,6 +252,11 @@ class FolderStore(Store):
             return probe.stat().st_mtime - written
         finally:
             probe.unlink(missing_ok=True)
+
+    def add_command(self, line: str) -> None:
+        """Add it to the list that `synth render` keeps too."""
+        self._here()
+        add_line(self._folder, line)
 
     def log_path(self, clip_id: str) -> Path:
         """Where a job writes its log."""

@@ -25,7 +25,7 @@ class Event:
     reasons: tuple[str, ...] = ()
     """Why the clip was rejected."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Spent on each stage of a finished clip."""
+    """Spent on each stage of a finished or refused clip."""
 
 
 class Reporter:

@@ -49,6 +49,22 @@ class Run:
     """Every setting, with those that were not given."""
 
 
+def run_line(arguments: Sequence[str], config: Config) -> str:
+    """A command as a line of a folder's list.
+
+    Args:
+        arguments: The words after `synth`.
+        config: The settings that it comes to.
+    """
+    run = Run(
+        command=shlex.join(["synth", *arguments]),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=commit(),
+        config=dataclasses.asdict(config),
+    )
+    return json.dumps(dataclasses.asdict(run), sort_keys=True) + "\n"
+
+
 def record_run(folder: Path, arguments: Sequence[str], config: Config) -> None:
     """Add a command to the folder's list.
 
@@ -60,15 +76,18 @@ def record_run(folder: Path, arguments: Sequence[str], config: Config) -> None:
     Raises:
         OSError: the folder cannot be made or written to.
     """
-    run = Run(
-        command=shlex.join(["synth", *arguments]),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=commit(),
-        config=dataclasses.asdict(config),
-    )
+    add_line(folder, run_line(arguments, config))
+
+
+def add_line(folder: Path, line: str) -> None:
+    """Add what `run_line` made to the folder's list.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / COMMANDS).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(dataclasses.asdict(run), sort_keys=True) + "\n")
+        stream.write(line)
 
 
 def recorded_runs(folder: Path) -> list[Run]:

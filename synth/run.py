@@ -87,7 +87,7 @@ def render_plan(planner: Planner, out: Path, *, jobs: int, device: str, watcher:
 def _entered(manifest: Manifest, out: Path, spec: ClipSpec, event: Event) -> str:
     """Enter a clip that is done or refused in the manifest; says in a few words how it went."""
     if event.kind == "rejected":
-        manifest.reject(spec, event.reasons)
+        manifest.reject(spec, event.reasons, event.seconds)
         return f"rejected: {event.reasons[0]}"
     entry = manifest.record(shard_path(out, spec), event.seconds)
     return f"done in {sum(entry.seconds.values()):.0f} s, {entry.bytes / 2**20:.1f} MiB"

@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from synth.errors import SynthError
@@ -57,12 +58,13 @@ def make(text: str, out: Path, device: str, report: Reporter) -> None:
         report(Event(kind="progress", stage=stage, done=done, of=of))
 
     spec = from_json(ClipSpec, text)
-    taken = choose(device)
+    taken, clock = choose(device), time.perf_counter()
     report(Event(kind="device", text=described(taken)))
     try:
         seconds = make_clip(spec, out, device=taken, progress=progress)
     except Rejected as rejected:
-        report(Event(kind="rejected", reasons=tuple(rejected.reasons)))
+        spent = {"simulate": time.perf_counter() - clock}
+        report(Event(kind="rejected", reasons=tuple(rejected.reasons), seconds=spent))
     else:
         report(Event(kind="done", seconds=seconds))
 

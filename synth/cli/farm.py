@@ -15,7 +15,7 @@ from synth.errors import SynthError
 KEYS = click.option(
     "--certs",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the farm's keys (`synth farm certs`).",
+    help="Folder of the farm's keys (`synth farm certs`).  [default where TLS is on: ~/.raiment/farm-keys]",
 )
 OUT = click.option("--out", required=True, help="Folder or s3://bucket/run that every node sees.")
 
@@ -246,9 +246,12 @@ def certs(folder: Path) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8786, show_default=True)
 @click.option("--dashboard", is_flag=True, help="Dask's dashboard on 127.0.0.1:8787.")
+@click.option("--tls", is_flag=True, help="TLS also at 127.0.0.1; at any other address it is always on.")
 @KEYS
-def scheduler(host: str, port: int, dashboard: bool, certs: Path | None) -> None:
+def scheduler(host: str, port: int, dashboard: bool, tls: bool, certs: Path | None) -> None:
     """Run the scheduler of a farm of several hosts, until it is ended.
+
+    Keys are made in ~/.raiment/farm-keys, unless others are named.
 
     \b
     Example:
@@ -256,7 +259,7 @@ def scheduler(host: str, port: int, dashboard: bool, certs: Path | None) -> None
     """  # noqa: D301
     from render_farm.nodes import run_scheduler
 
-    run_scheduler(host, port, certs, dashboard)
+    run_scheduler(host, port, certs, dashboard, tls)
 
 
 @farm.command()

@@ -154,7 +154,10 @@ def _rejected(facts: Facts) -> str:
         f"<td>{html.escape(str(e.attributes.get('outfit')))}</td><td>{html.escape('; '.join(e.reasons))}</td></tr>"
         for e in rejected
     )
-    return f"<h2>Rejected: {len(rejected)}</h2>{bars('reasons', reasons) if rejected else ''}<table>{rows}</table>"
+    lost = sum(seconds for entry in rejected for seconds in entry.seconds.values())
+    spent = f"<p>{lost:.0f} s were spent on them.</p>" if lost else ""
+    charts = bars("reasons", reasons) if rejected else ""
+    return f"<h2>Rejected: {len(rejected)}</h2>{spent}{charts}<table>{rows}</table>"
 
 
 def _times(facts: Facts) -> str:

@@ -45,7 +45,7 @@ def act(action: str, report: Reporter) -> None:
     elif name == "sleep":
         time.sleep(float(value))
     elif name == "reject":
-        report(Event(kind="rejected", reasons=("trousers: frame 3: slipped off",)))
+        report(Event(kind="rejected", reasons=("trousers: frame 3: slipped off",), seconds={"simulate": 36.0}))
         sys.exit()
     elif name == "error":
         raise SynthError("motion.npz: changed since the plan", "Plan again")

@@ -23,6 +23,7 @@ from render_farm.store import open_store
 from render_farm.submit import prepare
 from synth.errors import SynthError
 from synth.process import Limits
+from synth.provenance import recorded_runs
 
 ledger = farm_fixtures.ledger
 
@@ -50,6 +51,9 @@ def test_a_plan_is_finished_and_a_second_submit_does_nothing(ledger: Path, tmp_p
 
     status = farm("status", "--out", str(out), "--watch", "--price", "2").stdout
     assert "4 jobs: 2 done, 0 running, 0 failing, 1 rejected, 1 quarantined" in status
+    assert "of them lost on refused clips and failures" in status
+    typed = [run.command for run in recorded_runs(out)]  # what `synth report` shows
+    assert typed == [f"synth farm {' '.join(call)}"] * 2 + [f"synth farm submit --out {out}"]
     assert "SIGSEGV" in farm("quarantine", "--out", str(out)).stdout
     assert "--- attempt" in farm("quarantine", "--out", str(out), "--log", segv.clip_id).stdout
     collected = farm("collect", "--out", str(out))
@@ -59,7 +63,7 @@ def test_a_plan_is_finished_and_a_second_submit_does_nothing(ledger: Path, tmp_p
     assert {entry["clip_id"]: (entry["status"], entry["seconds"]) for entry in entries} == {
         good.clip_id: ("done", {"render": 1.0}),
         once.clip_id: ("done", {"render": 1.0}),
-        refused.clip_id: ("rejected", {}),
+        refused.clip_id: ("rejected", {"simulate": 36.0}),  # what a refused clip cost is known too
     }
     assert farm("report", "--out", str(out), "--html", str(tmp_path / "farm.html")).returncode == 0
     assert segv.clip_id in (tmp_path / "farm.html").read_text()
@@ -148,16 +152,23 @@ def test_scheduler_and_worker_over_tls(ledger: Path, tmp_path: Path) -> None:
     assert drill_kit.sound(out) == {spec.clip_id for spec in specs}
 
 
-def test_nothing_goes_to_another_machine_in_plain_text(tmp_path: Path) -> None:
-    from render_farm.nodes import run_scheduler
+def test_nothing_goes_to_another_machine_in_plain_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from render_farm.nodes import scheduler_keys
 
-    with pytest.raises(SynthError, match="plain text"):
-        cluster.at("tcp://10.0.0.1:8786", None)
+    usual = tmp_path / ".raiment" / "farm-keys"
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
     with pytest.raises(SynthError, match="no such file"):
         cluster.at("tls://10.0.0.1:8786", tmp_path)
-    with pytest.raises(SynthError, match="other machines can connect"):
-        run_scheduler("0.0.0.0", 8786, None, False)
-    cluster.at("tcp://127.0.0.1:8786", None)
+    with pytest.raises(SynthError, match="no such file"):  # catches keys made by a client, which nobody else has
+        cluster.at("tcp://10.0.0.1:8786", None)
+    assert scheduler_keys("127.0.0.1", None, tls=False) is None
+    assert not usual.exists()
+    assert scheduler_keys("0.0.0.0", None, tls=False) == usual
+    assert scheduler_keys("127.0.0.1", None, tls=True) == usual
+    farm = cluster.at("tcp://10.0.0.1:8786", None)  # catches plain text because the address says tcp
+    assert farm.name == "tls://10.0.0.1:8786"
+    assert farm._security.require_encryption
+    assert cluster.at("tcp://127.0.0.1:8786", None).name == "tcp://127.0.0.1:8786"
 
 
 def test_keys_are_for_their_owner_only_and_stay(tmp_path: Path) -> None:
@@ -204,6 +215,9 @@ def test_shares_of_an_array_are_done_to_the_end(ledger: Path, tmp_path: Path) ->
     assert drill_kit.sound(out) == {specs[0].clip_id, specs[2].clip_id}
     assert drill_kit.executions(ledger, specs[1].clip_id) == 3
     assert store.names("shares") == []
+    assert summary.images == 4
+    (report,) = records.reports(store)  # catches `status` that knows nothing of an array
+    assert (report.ended, report.done, report.images, report.running) == (True, 2, 4, [])
     assert not submit_arrays(store, None, options, workers=2, system="local").counts
 
 

@@ -7,7 +7,9 @@ import farm_fixtures
 import pytest
 
 from render_farm.store import Store, StoreLostError, open_store
+from synth.config import load_config
 from synth.errors import SynthError
+from synth.provenance import COMMANDS, recorded_runs, run_line
 
 bucket = farm_fixtures.bucket
 
@@ -47,6 +49,17 @@ def test_records_appear_change_and_go(store: Store) -> None:
     store.remove("failures/a.json")
     assert store.names("failures") == ["failures/b.json"]
     assert store.age("failures/a.json") == float("inf")
+
+
+def test_commands_are_listed_in_order_where_the_shards_are(store: Store, tmp_path: Path) -> None:
+    config = load_config(None, {})
+    for word in ("first", "second"):
+        store.add_command(run_line([word], config))
+    if store.folder is None:
+        import fsspec
+
+        (tmp_path / COMMANDS).write_bytes(fsspec.filesystem("s3").cat_file(f"{store.url}/{COMMANDS}"))
+    assert [run.command for run in recorded_runs(store.folder or tmp_path)] == ["synth first", "synth second"]
 
 
 def test_the_first_shard_of_a_clip_stays(store: Store, shard: Path, tmp_path: Path) -> None:
