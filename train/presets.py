@@ -1,13 +1,16 @@
-"""Sets of options for each model: "paper" as published, "small" for one GPU and some hours, "smoke" for trying."""
+"""Sets of options for each model.
+
+"paper" as published, "small" for one GPU and some hours, "cpu" for one core and an hour or two, "smoke" for trying.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from synth.errors import SynthError
 
-__all__ = ["CROP", "PRESETS", "model_options", "settings_options"]
+__all__ = ["CROP", "ENCODER", "PRESETS", "model_options", "settings_options"]
 
-PRESETS = ("paper", "small", "smoke")
+PRESETS = ("paper", "small", "cpu", "smoke")
 
 _TINY = {"features": 64, "hidden": 64}
 _SMOKE: dict[str, dict[str, Any]] = {
@@ -30,12 +33,38 @@ _SMOKE: dict[str, dict[str, Any]] = {
 }
 _SMALL: dict[str, dict[str, Any]] = {"hmr": {"window": 4}, "mviper": {"window": 8}}
 
-CROP = {"paper": 224, "small": 128, "smoke": 64}
+_LITTLE = {"backbone": "resnet18-half", "hidden": 512}
+_FROZEN = {"features": 256, "hidden": 512, "window": 8}
+_CPU: dict[str, dict[str, Any]] = {
+    "hmr": {**_LITTLE, "window": 2},
+    "mviper": {**_LITTLE, "attention_hidden": 128, "window": 8},
+    "hpof": {**_FROZEN, "channels": 256, "blocks": 1, "flow_size": 32},
+    "spsnet": {**_FROZEN, "mask_size": 32},
+    "tar": {"backbone": "resnet18-half", "width": 256, "local_width": 64, "window": 8},
+    "vibe": {**_FROZEN, "gru_hidden": 256},
+    "tcmr": {**_FROZEN, "gru_hidden": 256, "attention": 64},
+    "smoothnet": {"hidden": 128, "inner": 64, "window": 8},
+}
+
+CROP = {"paper": 224, "small": 128, "cpu": 64, "smoke": 64}
 """Pixels of a crop's side."""
+ENCODER = {"cpu": "resnet18-half", "smoke": "resnet-tiny"}
+"""Whose features are extracted where neither these nor a frame model are given; elsewhere ResNet-50's."""
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {"steps": 20_000, "batch": 16, "lr": 1e-4, "save_every": 500, "validate_every": 500},
+    # 4 windows of 8 frames a step; the frame model reads as many pictures
+    "cpu": {
+        "steps": 3000,
+        "batch": 4,
+        "lr": 5e-4,
+        "schedule": "cosine",
+        "warmup": 100,
+        "log_every": 100,
+        "save_every": 500,
+        "validate_every": 1000,
+    },
     "smoke": {"steps": 60, "batch": 4, "lr": 1e-3, "log_every": 10, "save_every": 30, "validate_every": 30},
 }
 _SMOKE_SETTINGS: dict[str, dict[str, Any]] = {
@@ -43,6 +72,7 @@ _SMOKE_SETTINGS: dict[str, dict[str, Any]] = {
     "hpof": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8, "validate_every": 8},
     "spsnet": {"steps": 16, "batch": 2, "log_every": 4, "save_every": 8, "validate_every": 8},
 }
+_CPU_SETTINGS: dict[str, dict[str, Any]] = {"hmr": {"batch": 16}}
 _PAPER_SETTINGS: dict[str, dict[str, Any]] = {
     "hmr": {"lr": 1e-5, "batch": 64},
     "mviper": {"lr": 1e-5, "batch": 16},
@@ -59,7 +89,7 @@ def model_options(preset: str, model: str) -> dict[str, Any]:
         SynthError: there is no such preset.
     """
     _check(preset)
-    return dict({"small": _SMALL, "smoke": _SMOKE}.get(preset, {}).get(model, {}))
+    return dict({"small": _SMALL, "cpu": _CPU, "smoke": _SMOKE}.get(preset, {}).get(model, {}))
 
 
 def settings_options(preset: str, model: str) -> Mapping[str, Any]:
@@ -69,7 +99,7 @@ def settings_options(preset: str, model: str) -> Mapping[str, Any]:
         SynthError: there is no such preset.
     """
     _check(preset)
-    own = {"paper": _PAPER_SETTINGS, "smoke": _SMOKE_SETTINGS}.get(preset, {})
+    own = {"paper": _PAPER_SETTINGS, "cpu": _CPU_SETTINGS, "smoke": _SMOKE_SETTINGS}.get(preset, {})
     return _SETTINGS[preset] | own.get(model, {})
 
 

@@ -26,7 +26,7 @@ from train.loop import Loop
 from train.models import build, model_class
 from train.models.tar import Heads
 from train.nn.regressor import Regressor
-from train.presets import CROP, model_options, settings_options
+from train.presets import CROP, ENCODER, model_options, settings_options
 from train.processes import Processes
 from train.real import open_source
 from train.real.clips import RealClips
@@ -330,7 +330,7 @@ def _features(
         raise SynthError("smoothnet smooths another model's predictions: --features is missing", hint)
     folders: list[Path | None] = [run.out / "features" / str(i) for i in range(len(run.data))]
     if processes.first:
-        name = "resnet-tiny" if run.preset == "smoke" else "resnet50"
+        name = ENCODER.get(run.preset, "resnet50")
         from_checkpoint = run.init if run.init is not None and _has_encoder(run.init) else None
         encoder = encoder_of(from_checkpoint, name, run.backbone_weights)
         for folder, out in zip(run.data, folders, strict=True):

@@ -11,16 +11,19 @@ from torch import Tensor, nn
 
 from synth.errors import SynthError
 from train.backbones.hrnet import HRNet, hrnet_w48
-from train.backbones.resnet import ResNet, resnet50, resnet_tiny
+from train.backbones.resnet import ResNet, resnet18, resnet18_half, resnet50, resnet_tiny
 
 __all__ = ["BACKBONES", "HRNet", "ResNet", "backbone", "load_weights"]
 
 BACKBONES: dict[str, Callable[[], "ResNet | HRNet"]] = {
     "resnet50": resnet50,
     "hrnet-w48": hrnet_w48,
+    "resnet18": resnet18,
+    "resnet18-half": resnet18_half,
     "resnet-tiny": resnet_tiny,
 }
-"""ResNet-50 (2048 features at stride 32), HRNet-W48 (384), and a toy ResNet for smoke tests (64)."""
+"""ResNet-50 (2048 features at stride 32), HRNet-W48 (384), ResNet-18 (512), the same with half the channels (256), and
+a toy ResNet for smoke tests (64)."""
 
 
 def backbone(name: str) -> "ResNet | HRNet":
