@@ -1,18 +1,23 @@
 """The farm: jobs a second and the driver's memory over a million jobs of no work, and scaling of real jobs.
 
-    python benchmarks/farm.py [--only jobs|scaling|start] [--jobs 1000000] [--bundle 50] [--clips 8] [--rounds 1]
+    python benchmarks/farm.py [--only jobs|scaling|start] [--jobs 1000000] [--bundle 50] [--clips 8] [--rounds 3]
 
 No-op jobs go all the way from the plan through driver, scheduler (in a process of its own, as on a cluster), worker
 and back; only the node's work is left out, so nothing is read or written. They are handed out in bundles;
 jobs_per_s_single is the rate of 2,000 without. driver_mb is the most that the driver's process held, driver_mb_growth
 what it gained from the first tenth of the jobs to the end.
 
-Real jobs are small clips through Blender, on one worker that has one core, then on two workers that have two.
-scaling_efficiency is T1 / (2 T2), from the first job handed out to the last one taken in; slot_use is the share of the
-two slots' time that jobs had. Two cores of one machine share memory, cache and clock, so two processes that know
-nothing of each other do not run twice as fast as one either: independent_efficiency is T1 / (2 T2) of the same clips
-in processes without any farm, measured in turns with it, and efficiency_of_independent is the quotient. Higher is
-better for all but memory. A busy machine spoils the efficiencies more than the quotient and slot_use.
+Real jobs are small clips of equal cost through Blender, on one worker that has one core, then on two workers that
+have two; the driver and the scheduler share those cores. scaling_efficiency is T1 / (2 T2), from the first job handed
+out to the last one taken in, of the median round. It is the product of two things: slot_use / slot_use_one, the shares
+of the slots' time that jobs had on two workers and on one (what the farm loses: starts, gaps, the end at which one
+slot has nothing left), and 1 / job_slowdown, how much longer a job takes while another one runs (what the machine
+loses: two cores share memory, cache and clock, and with other programs). So two processes that know nothing of each
+other do not run twice as fast as one either: independent_efficiency is T1 / (2 T2) of the same clips in processes
+without any farm, measured in turns with it, forwards and backwards, and efficiency_of_independent is the quotient.
+Higher is better for all but memory and job_slowdown. A busy machine spoils the efficiencies, and not slot_use.
+
+own_cores: what driver, scheduler and two workers take of a core while jobs run, measured without any.
 
 start: seconds until something can work, and memory without any job, of the farm on this machine and of the loop over
 processes that `synth render` has.
@@ -24,6 +29,7 @@ import dataclasses
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -197,22 +203,35 @@ def independent(specs: list[ClipSpec], processes: int) -> float:
 
 def scaling(clips: int, rounds: int) -> dict[str, float]:
     """Real jobs on one worker and on two, in turns with processes that know nothing of each other."""
-    specs, farm, alone, used = plans(clips), [0.0, 0.0], [0.0, 0.0], 0.0
-    for _ in range(rounds):
-        for index in (0, 1):
-            seconds, share = farmed(specs, index + 1)
-            farm[index] += seconds
-            alone[index] += independent(specs, index + 1)
-        used += share / rounds
-        told = "farm {:.1f} s on one, {:.1f} s on two workers; without {:.1f} s, {:.1f} s; load {:.1f}"
-        print(f"{clips} clips: " + told.format(*farm, *alone, os.getloadavg()[0]), flush=True)
-    ours, floor = farm[0] / (2 * farm[1]), alone[0] / (2 * alone[1])
+    specs = plans(clips)
+    kinds = [("farm", 1), ("alone", 1), ("farm", 2), ("alone", 2)]
+    took: dict[tuple[str, int], list[float]] = {kind: [] for kind in kinds}
+    used: dict[int, list[float]] = {1: [], 2: []}
+    for number in range(rounds):
+        for kind in kinds if number % 2 == 0 else kinds[::-1]:  # so that what drifts favours neither
+            if kind[0] == "farm":
+                seconds, share = farmed(specs, kind[1])
+                used[kind[1]].append(share)
+            else:
+                seconds = independent(specs, kind[1])
+            took[kind].append(seconds)
+        told = ", ".join(f"{name} on {count}: {took[name, count][-1]:.1f} s" for name, count in kinds)
+        print(f"round {number + 1}, {clips} clips: {told}; load {os.getloadavg()[0]:.1f}", flush=True)
+    return ratios({kind: statistics.median(seconds) for kind, seconds in took.items()}, used)
+
+
+def ratios(took: dict[tuple[str, int], float], used: dict[int, list[float]]) -> dict[str, float]:
+    """What the times of the median round come to; see the top of this file."""
+    ours, floor = (took[name, 1] / (2 * took[name, 2]) for name in ("farm", "alone"))
+    one, two = (statistics.median(used[count]) for count in (1, 2))
     return {
         "scaling_efficiency": round(ours, 3),
         "independent_efficiency": round(floor, 3),
         "efficiency_of_independent": round(ours / floor, 3),
-        "slot_use": round(used, 3),
-        "farm_over_independent": round(farm[1] / alone[1], 3),
+        "slot_use": round(two, 3),
+        "slot_use_one": round(one, 3),
+        "job_slowdown": round(two / one / ours, 3),
+        "farm_over_independent": round(took["farm", 2] / took["alone", 2], 3),
     }
 
 
@@ -242,6 +261,29 @@ def start_costs(workers: int = 2) -> dict[str, float]:
     return found
 
 
+def own_work(workers: int = 2, seconds: float = 10.0) -> dict[str, float]:
+    """What a farm on this machine takes of a core while its jobs, which sleep here, run."""
+    farm = cluster.local(workers, "cpu")
+    try:
+        with contextlib.closing(farm.connect()) as client:
+            client.wait_for_workers(workers)
+            futures = client.map(time.sleep, [seconds + 4.0] * workers, resources={"CPU": 1}, pure=False)
+            time.sleep(2.0)  # until all have begun
+            before = cpu_seconds()
+            time.sleep(seconds)
+            spent = cpu_seconds() - before
+            client.gather(futures)
+    finally:
+        farm.close()
+    return {"own_cores": round(spent / seconds, 3)}
+
+
+def cpu_seconds() -> float:
+    """Time of a core that this process and those that it started, and which still run, have used [s]."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in family(os.getpid())]
+    return sum(int(words[11]) + int(words[12]) for words in stats) / os.sysconf("SC_CLK_TCK")
+
+
 def family(pid: int) -> list[int]:
     """A process and all that it started."""
     found = [pid]
@@ -264,7 +306,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--bundle", type=int, default=50)
     parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     cluster.configure()
     found: dict[str, float] = {}
@@ -274,7 +316,7 @@ def main() -> None:
     if arguments.only in (None, "scaling"):
         found |= scaling(arguments.clips, arguments.rounds)
     if arguments.only in (None, "start"):
-        found |= start_costs()
+        found |= start_costs() | own_work()
     print(json.dumps(found))
 
 
