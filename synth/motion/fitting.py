@@ -125,7 +125,7 @@ def _solve_together(
         if [len(f) for f in frames] == [len(k) for k in known]:
             continue
         starts = [
-            Start(turns=_between(old, s.start.turns, new), steps=_between(old, s.start.steps, new))
+            Start(six=_between(old, s.start.six, new), transl=_between(old, s.start.transl, new))
             for s, old, new in zip(solutions, known, frames, strict=True)
         ]
         solutions, known = solved(frames, last, _joined(starts), max(10, last.iterations // share)), frames
@@ -134,7 +134,7 @@ def _solve_together(
 
 def _joined(starts: Sequence[Start]) -> Start:
     return Start(
-        turns=np.concatenate([start.turns for start in starts]), steps=np.concatenate([start.steps for start in starts])
+        six=np.concatenate([start.six for start in starts]), transl=np.concatenate([start.transl for start in starts])
     )
 
 

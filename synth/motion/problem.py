@@ -129,10 +129,11 @@ class Solution:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
-    """The unknowns of each frame, relative to what the capture starts from."""
+    """Pose of each frame: absolute, since between coarse frames the captured rotations would bring their noise back."""
 
-    turns: Float[Array, "T 24 6"]
-    steps: Float[Array, "T 3"]
+    six: Float[Array, "T 24 6"]
+    """Two columns of each local rotation, not orthonormal."""
+    transl: Float[Array, "T 3"]
 
 
 class Problem:
@@ -158,8 +159,11 @@ class Problem:
         self.copied = tensor(rotations)
         local = rotations.copy()
         local[:, 1:] = np.swapaxes(rotations[:, PARENTS[1:]], -1, -2) @ rotations[:, 1:]
-        self.start = tensor(np.swapaxes(local[..., :2], -1, -2).reshape(frames, 24, 6))
-        self.start_transl = tensor(np.concatenate([c.pelvis for c in captures])) - body.rest[0]
+        if start is None:
+            self.start = tensor(np.swapaxes(local[..., :2], -1, -2).reshape(frames, 24, 6))
+            self.start_transl = tensor(np.concatenate([c.pelvis for c in captures])) - body.rest[0]
+        else:
+            self.start, self.start_transl = tensor(start.six), tensor(start.transl)
         self.resting = tensor(np.concatenate([capture.resting for capture in captures]))
         owner = np.repeat(np.arange(len(captures)), self.lengths)
         self.owner = torch.as_tensor(owner, device=body.device)
@@ -169,8 +173,8 @@ class Problem:
         self.prior = None if prior is None else (tensor(prior.mean), tensor(prior.whitening))
         lower, upper = limit_bounds()
         self.limits = tensor(lower), tensor(upper)
-        self.turns = tensor(np.zeros((frames, 24, 6)) if start is None else start.turns).clone().requires_grad_()
-        self.steps = tensor(np.zeros((frames, 3)) if start is None else start.steps).clone().requires_grad_()
+        self.turns = tensor(np.zeros((frames, 24, 6))).requires_grad_()
+        self.steps = tensor(np.zeros((frames, 3))).requires_grad_()
         self.plane = tensor(np.zeros((len(captures), 3))).requires_grad_()
         self.betas = tensor(np.zeros(body.shapes) if constants is None else constants.betas)
         latent = np.zeros((points.shape[1], 3)) if constants is None else constants.latent / LATENT
@@ -288,7 +292,8 @@ class Problem:
         with torch.no_grad():
             pose = self.pose()
             fitted = self.targets.fitted(pose, self.betas, self.latent * LATENT)
-            parts = [t.cpu().split(self.lengths) for t in (pose.local, pose.joints, fitted, self.turns, self.steps)]
+            transl = self.start_transl + self.steps * STEP
+            parts = [t.cpu().split(self.lengths) for t in (pose.local, pose.joints, fitted, pose.six, transl)]
             slopes = self.slopes.cpu().numpy().astype(np.float64)
 
         def as_array(part: Tensor) -> Array:
@@ -300,9 +305,9 @@ class Problem:
                 pelvis=as_array(joints[:, 0]),
                 fitted=as_array(points),
                 slopes=slope,
-                start=Start(turns=as_array(turns), steps=as_array(steps)),
+                start=Start(six=as_array(six), transl=as_array(transl)),
             )
-            for local, joints, points, turns, steps, slope in zip(*parts, slopes, strict=True)
+            for local, joints, points, six, transl, slope in zip(*parts, slopes, strict=True)
         ]
 
     def constants(self) -> Constants:

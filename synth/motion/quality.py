@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
+from scipy.signal import savgol_filter
 
 from synth.body.joints import JOINT_NAMES
 from synth.body.lbs import joint_transforms, shaped, skin
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+TREMBLING = 0.1
+"""Time over which a joint's way is taken to be smooth [s]."""
+
 
 def measured(fit: "Fit", body: BodyModel) -> dict[str, float]:
     """Numbers of a fit: millimetres and millimetres a second.
 
     Returns:
         `residual_mm` (mean distance of captured points), `residual_95_mm`, `contact_mm` and `contact_95_mm` (distance
-        of resting feet from the floor), `sinking_mm` (deepest), `skating_mm_s` (see `skating`).
+        of resting feet from the floor), `sinking_mm` (deepest), `skating_mm_s` (see `skating`), `jitter_mm` (see
+        `jitter`).
     """
     resting = np.abs(fit.lowest[fit.resting > 0])
     residual = fit.residual[~np.isnan(fit.residual)]
@@ -35,6 +40,7 @@ def measured(fit: "Fit", body: BodyModel) -> dict[str, float]:
         "contact_95_mm": np.percentile(resting, 95) if resting.size else 0.0,
         "sinking_mm": max(0.0, -fit.lowest.min()),
         "skating_mm_s": skating(fit.motion, body, fit.betas, fit.resting),
+        "jitter_mm": jitter(fit.motion, body, fit.betas),
     }
     return {name: round(1e3 * float(value), 2) for name, value in numbers.items()}
 
@@ -92,6 +98,24 @@ def skating(motion: Motion, body: BodyModel, betas: Float[Array, " B"], resting:
         speeds.append(speed[(resting[1:, foot] > 0) & (resting[:-1, foot] > 0)])
     held = np.concatenate(speeds)
     return float(held.mean()) if len(held) else 0.0
+
+
+def jitter(motion: Motion, body: BodyModel, betas: Float[Array, " B"]) -> float:
+    """How much the joints tremble: their root mean square distance from local cubic fits over 0.1 s [m].
+
+    Args:
+        motion: As it is to be judged.
+        body: Who wears it.
+        betas: Shape.
+    """
+    window = 2 * round(TREMBLING * motion.fps / 2) + 1
+    if window < 5 or len(motion) < window:
+        return 0.0
+    transforms = joint_transforms(body, betas, motion.global_orient, motion.body_pose, motion.transl)
+    rest = shaped(body, betas)[1]
+    joints = (transforms[..., :3, :3] @ rest[..., None])[..., 0] + transforms[..., :3, 3]
+    rough = joints - savgol_filter(joints, window, 3, axis=0)
+    return float(np.sqrt((rough**2).sum(-1).mean()))
 
 
 def skin_points(motion: Motion, body: BodyModel, betas: Float[Array, " B"], vertices: Array) -> Float[Array, "T P 3"]:

@@ -5,7 +5,8 @@ import pytest
 
 from synth.body.model import load_named
 from synth.motion import amass, catalog
-from synth.motion.quality import resting_feet, skating, skating_at
+from synth.motion.ground import moved
+from synth.motion.quality import jitter, resting_feet, skating, skating_at
 from synth.motion.resample import resample
 from synth.types import Motion
 
@@ -32,6 +33,17 @@ def test_sliding_is_measured():
             [drift] * 2, abs=1e-9
         )
     assert not resting_feet(standing(60, 1.0), body, np.zeros(10)).any()  # too fast to rest
+
+
+def test_trembling_is_measured():
+    # Catches a measure that takes plain movement for trembling, or one that a shorter time hides.
+    body, still = load_named("free", "neutral"), np.zeros(10)
+    moving = standing(240, 1.5)
+    assert jitter(moving, body, still) < 1e-9
+    shaken = np.where(np.arange(240)[:, None] % 2, [0, 0, 0.002], [0, 0, -0.002])
+    found = jitter(moved(moving, moving.transl + shaken), body, still)
+    assert found == pytest.approx(0.002, rel=0.3)
+    assert jitter(moving.frames(0, 3), body, still) == 0.0
 
 
 @pytest.mark.parametrize("name", ["01_01", "01_03"])
