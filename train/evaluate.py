@@ -1,17 +1,30 @@
-"""Evaluation of a model on folders of shards: every frame of every view, float32 predictions, float64 measures."""
+"""Evaluation of a model on shards and real data: every frame of every view, float32 predictions, float64 measures."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import nn
 
+from synth.errors import SynthError
 from train import metrics
+from train.annotated import JOINT_ROOTS, annotated_set, known_frames, measure_annotated
 from train.batch import Batch, Prediction, TemporalModel
 from train.body import BodyLayer
 from train.clips import Clips
-from train.inference import View, complete, labels_of, predict_frames, view_batch, views
+from train.inference import (
+    View,
+    complete,
+    labels_of,
+    predict_frames,
+    stretches,
+    view_batch,
+    views,
+    with_features,
+)
+from train.real.clips import RealClips
 
 Array = np.ndarray
 
@@ -23,9 +36,6 @@ WINDOWS = {
     "overlap": "overlapping by half",
 }
 """How windows are laid over a view. Acceleration at the seams differs, so compare models under the same one only."""
-
-JOINT_ROOTS: dict[str, tuple[int, ...]] = {"smpl24": (1, 2), "lsp14": (2, 3), "h36m17": (0,)}
-"""Joint sets and what they are centred on: the middle of the hips (H36M's point 0 is that already)."""
 
 Smoother = Callable[[Prediction, float], Prediction]
 """Changes a sequence's prediction, given its frame rate."""
@@ -116,39 +126,50 @@ def evaluate(
     window: int | None = None,
     windows: str = "own",
     smooth: Smoother | None = None,
+    network: nn.Module | None = None,
     progress: Callable[[View], None] | None = None,
 ) -> Report:
     """Predict and measure every view of every clip.
 
     Args:
         model: In evaluation mode, on `device`.
-        sources: Folders, opened without augmentation and with what the model needs.
+        sources: Folders and real data sets, opened without augmentation and with what the model (or the encoder) needs.
         body: On the CPU; joints and meshes are made there.
         device: Where the network runs.
         window: Frames a window sees; the model's own by default.
         windows: Name in `WINDOWS`: how they are laid over a view.
         smooth: Changes a sequence's prediction before it is measured, given its frame rate.
+        network: Frozen encoder, on the CPU, of a model of features where a source has pictures.
         progress: Called after each view.
+
+    Raises:
+        SynthError: no frame has labels to measure by.
     """
     parts: list[tuple[str, dict[str, Array]]] = []
-    frames, rates = 0, set()
+    frames, sequences, rates = 0, 0, set()
     length, history, said = window_layout(model, window, windows)
     for clips in sources:
         for view in views(clips):
 
             def load(start: int, stop: int, clips: Clips = clips, view: View = view) -> Batch:
-                return view_batch(clips, view, start, stop)
+                batch = view_batch(clips, view, start, stop)
+                if network is None or batch.images is None or "images" in model.needs:
+                    return batch
+                return with_features(batch, network, "feature_maps" in model.needs)
 
+            labelled = labels_of(clips, view)
+            known = _known(clips, view, labelled, body)
+            if not known.any():
+                continue
             predicted = predict_frames(model, load, view.frames, window=length, history=history, device=device)
             if smooth is not None:
                 predicted = smooth(predicted, view.fps)
-            batch = labels_of(clips, view)
-            with torch.no_grad():
-                truth, predicted = body.labels(batch), complete(predicted, batch, body)
-            parts.append((view.motion, measure_view(predicted, truth, body, batch.gender, view.fps)))
-            frames, rates = frames + view.frames, rates | {view.fps}
+            parts += [(view.motion, part) for part in _parts(clips, view, predicted, labelled, body)]
+            frames, sequences, rates = frames + int(known.sum()), sequences + 1, rates | {view.fps}
             if progress is not None:
                 progress(view)
+    if not parts:
+        raise SynthError("no frame has a box and 3D joints or a body to measure by", "Evaluate on data that have them")
     by_motion = {motion: _means(p for m, p in parts if m == motion) for motion in sorted({m for m, _ in parts})}
     notes = {
         "joints": "24 SMPL joints unless the name says otherwise, centred between the hips",
@@ -157,7 +178,47 @@ def evaluate(
         "windows": said,
     }
     mean = _means(p for _, p in parts)
-    return Report(mean=mean, by_motion=by_motion, frames=frames, sequences=len(parts), notes=notes)
+    return Report(mean=mean, by_motion=by_motion, frames=frames, sequences=sequences, notes=notes)
+
+
+def _known(clips: Clips, view: View, batch: Batch, body: BodyLayer) -> Array:
+    """Frames with labels to measure by."""
+    known = batch.smpl_valid[0].numpy()
+    if isinstance(clips, RealClips):
+        record = clips.record(view.shard)
+        known = known | known_frames(record, view, annotated_set(record, body))
+    return known
+
+
+def _parts(
+    clips: Clips, view: View, predicted: Prediction, batch: Batch, body: BodyLayer
+) -> Iterator[dict[str, Array]]:
+    """Measures of every uncut run of frames whose labels are known."""
+    with torch.no_grad():
+        predicted = complete(predicted, batch, body)
+        for start, stop in stretches(batch.smpl_valid[0].numpy()):
+            truth = body.labels(batch.frames(slice(start, stop)))
+            yield measure_view(_cut(predicted, start, stop), truth, body, batch.gender, view.fps)
+    if isinstance(clips, RealClips):
+        record = clips.record(view.shard)
+        name = annotated_set(record, body)
+        points = _points(predicted, name, body, batch.gender.expand(view.frames))
+        yield from measure_annotated(points, record, view, name)
+
+
+def _cut(prediction: Prediction, start: int, stop: int) -> Prediction:
+    def part(value: torch.Tensor | None) -> torch.Tensor | None:
+        return None if value is None else value[:, start:stop]
+
+    return replace(
+        prediction,
+        rotations=prediction.rotations[:, start:stop],
+        betas=prediction.betas[:, start:stop],
+        camera=prediction.camera[:, start:stop],
+        transl=part(prediction.transl),
+        joints=part(prediction.joints),
+        vertices=part(prediction.vertices),
+    )
 
 
 def window_layout(model: TemporalModel, window: int | None, windows: str) -> tuple[int, int, str]:

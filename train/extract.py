@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from train.store import FeatureStore
 
 Array = np.ndarray
 
-__all__ = ["Encoder", "encoder_of", "extract", "extract_predictions"]
+__all__ = ["Encoder", "encoder_for", "encoder_of", "extract", "extract_predictions"]
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,27 @@ def encoder_of(checkpoint: Path | None, name: str, weights: Path | None, seed: i
         return Encoder(network=network.eval(), width=network.features, source=f"{name} {weights.name}")
     log.warning("the encoder has random weights; give a checkpoint of `hmr` or --backbone-weights for real use")
     return Encoder(network=network.eval(), width=network.features, source=f"{name}, random weights of seed {seed}")
+
+
+def encoder_for(held: Mapping[str, Any], checkpoint: Path, encoder: Path | None) -> nn.Module:
+    """The encoder whose features a model was trained on, to read pictures with.
+
+    Args:
+        held: The model's checkpoint.
+        checkpoint: Its path, for messages.
+        encoder: Checkpoint that holds the encoder.
+
+    Raises:
+        SynthError: none is given, or it is another one.
+    """
+    if encoder is None:
+        hint = "Give --encoder, the checkpoint they came from"
+        raise SynthError(f"{checkpoint}: {held['model']} reads features", hint)
+    network = encoder_of(encoder, "", None).network
+    trained = held.get("about", {}).get("encoder_weights")
+    if trained is not None and weights_digest(network) != trained:
+        raise SynthError(f"{encoder}: is another encoder than {checkpoint.name} was trained with", "Give that one")
+    return network
 
 
 @torch.no_grad()

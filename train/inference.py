@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from train.augment import PLAIN, Change
 from train.batch import CLIP_FIELDS, Batch, Prediction, TemporalModel, last
 from train.body import BodyLayer
 from train.clips import Clips, stack
 from train.data import Place
+from train.real.clips import RealClips
 
 Array = np.ndarray
 
@@ -27,8 +28,10 @@ __all__ = [
     "layout",
     "on_cpu",
     "predict_frames",
+    "stretches",
     "view_batch",
     "views",
+    "with_features",
 ]
 
 
@@ -42,10 +45,19 @@ class View:
     frames: int
     fps: float
     motion: str
+    first: int = 0
+    """Frame of the track at which it begins; not 0 in real data only."""
+
+
+_LONGEST = 600
+"""Frames of a real sequence that are measured at once: meshes of thousands do not fit into memory."""
 
 
 def views(clips: Clips) -> Iterator[View]:
-    """Every view of every clip of a folder, also of clips shorter than the window."""
+    """Every view of every clip of a folder, also of clips shorter than the window; of real data every run of frames."""
+    if isinstance(clips, RealClips):
+        yield from _runs(clips)
+        return
     for shard, entry in enumerate(clips.windows.shards.entries):
         for number in range(entry.views):
             yield View(
@@ -58,15 +70,53 @@ def views(clips: Clips) -> Iterator[View]:
             )
 
 
+def _runs(clips: RealClips) -> Iterator[View]:
+    """The longest runs of frames with a box in each track, since a frame without one shows the network nothing."""
+    for track in range(len(clips.source)):
+        record = clips.record(track)
+        for start, stop in stretches(record.bbox_valid):
+            for first in range(start, stop, _LONGEST):
+                yield View(
+                    shard=track,
+                    number=0,
+                    clip_id=f"{record.source}:{record.name}",
+                    frames=min(_LONGEST, stop - first),
+                    fps=record.fps or 30.0,
+                    motion=record.action or record.name,
+                    first=first,
+                )
+
+
+def stretches(valid: Bool[Array, " T"]) -> list[tuple[int, int]]:
+    """First frame and end of every run of true values."""
+    steps = np.diff(np.concatenate([[0], valid.astype(np.int8), [0]]))
+    return list(zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True))
+
+
 def view_batch(clips: Clips, view: View, start: int, stop: int) -> Batch:
     """Frames [start, stop) of a view as a batch of one, not augmented."""
     assert clips.augmentation == PLAIN, "evaluation sees pictures as they are"
-    return stack([clips.sample(Place(view.shard, view.number, start), Change(), stop - start)])
+    return stack([clips.sample(Place(view.shard, view.number, view.first + start), Change(), stop - start)])
 
 
 def labels_of(clips: Clips, view: View) -> Batch:
     """The labels of a whole view, without decoding pictures."""
-    return stack([clips.sample(Place(view.shard, view.number, 0), Change(), view.frames, labels_only=True)])
+    return stack([clips.sample(Place(view.shard, view.number, view.first), Change(), view.frames, labels_only=True)])
+
+
+@torch.no_grad()
+def with_features(batch: Batch, network: nn.Module, maps: bool = False) -> Batch:
+    """The features of a batch's pictures, by a frozen encoder.
+
+    Args:
+        batch: Has `images`.
+        network: In evaluation mode, where the pictures are.
+        maps: Also keep the map before pooling.
+    """
+    assert batch.images is not None
+    found = torch.cat([network(part) for part in batch.images.flatten(0, 1).split(32)])
+    found = found.unflatten(0, batch.images.shape[:2])
+    return replace(batch, features=found.mean((-2, -1)), feature_maps=found if maps else None)
 
 
 def layout(

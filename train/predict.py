@@ -19,9 +19,9 @@ from train.checkpoint import load_model
 from train.clips import BOX_SCALE
 from train.crops import Crop, cut, normalised, square_boxes
 from train.draw import overlay
-from train.extract import encoder_of, weights_digest
+from train.extract import encoder_for
 from train.footage import Footage, VideoWriter
-from train.inference import complete, predict_frames
+from train.inference import complete, predict_frames, with_features
 from train.run import choose_device
 
 Array = np.ndarray
@@ -98,7 +98,7 @@ def predict(
     if list(layer.sha256) != list(held["body"].get("sha256", [])):
         raise SynthError(f"{checkpoint}: was trained on another body model than {body!r}", "Give --body that model")
     place = choose_device(device)
-    network = _network(encoder, held, checkpoint) if "features" in model.needs else None
+    network = encoder_for(held, checkpoint, encoder) if "features" in model.needs else None
     size = int(held.get("about", {}).get("size", 224))
     crops, squares, shape = _crops(footage, boxes if boxes is not None else footage.bbox, size)
     K = default_intrinsics(shape[1], shape[0], focal) if footage.K is None else footage.K
@@ -117,18 +117,6 @@ def predict(
     if video:
         files.append(_draw_video(found, layer, K, footage, out / "overlay.mp4"))
     return tuple(files)
-
-
-def _network(encoder: Path | None, held: dict, checkpoint: Path) -> nn.Module:
-    if encoder is None:
-        raise SynthError(
-            f"{checkpoint}: {held['model']} reads features", "Give --encoder, the checkpoint they came from"
-        )
-    network = encoder_of(encoder, "", None).network
-    trained = held.get("about", {}).get("encoder_weights")
-    if trained is not None and weights_digest(network) != trained:
-        raise SynthError(f"{encoder}: is another encoder than {checkpoint.name} was trained with", "Give that one")
-    return network
 
 
 def _crops(footage: Footage, bbox: Array | None, size: int) -> tuple[Array, Array, tuple[int, ...]]:
@@ -169,14 +157,9 @@ def _unlabelled(squares: Array, K: Array, size: tuple[int, int], fps: float, gen
     )
 
 
-@torch.no_grad()
 def _with_pictures(batch: Batch, crops: Array, network: nn.Module | None, needs: frozenset[str]) -> Batch:
-    images = torch.from_numpy(normalised(crops))
-    if network is None:
-        return replace(batch, images=images[None])
-    maps = torch.cat([network(part) for part in images.split(32)])
-    features = maps.mean((2, 3))[None]
-    return replace(batch, features=features, feature_maps=maps[None] if "feature_maps" in needs else None)
+    batch = replace(batch, images=torch.from_numpy(normalised(crops))[None])
+    return batch if network is None else with_features(batch, network, "feature_maps" in needs)
 
 
 def _write_motion(found: Prediction, layer: BodyLayer, gender: int, footage: Footage, path: Path) -> Path:

@@ -1,5 +1,7 @@
 """Each measure has a value worked out by hand, and one by an independent formula."""
 
+import math
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -94,3 +96,51 @@ def test_joint_angles_compare_global_rotations() -> None:
     shoulder = eye.copy()
     shoulder[:, 16] = Rotation.from_euler("z", 90, degrees=True).as_matrix()  # itself and its elbow
     assert np.allclose(metrics.joint_angle_error(shoulder, eye, PARENT), 20.0)
+
+
+def test_every_measure_agrees_with_its_definition_spelled_out() -> None:
+    # plain loops over frames and points: catches a wrong axis or unit, a mean of norms for a norm of means
+    frames, count, fps = 6, 5, 25.0
+    a, b = (rng.normal(scale=0.1, size=(frames, count, 3)) for _ in range(2))
+    away = [[math.dist(a[t, k], b[t, k]) * 1000 for k in range(count)] for t in range(frames)]
+    assert np.allclose(metrics.position_error(a, b), [sum(row) / count for row in away])
+    assert np.allclose(metrics.summed_vertex_error(a, b), [sum(row) / 1000 for row in away])
+    assert np.allclose(metrics.pck(a, b, 100.0), [100 * sum(d <= 100.0 for d in row) / count for row in away])
+    steps = range(0, 151, 5)
+    areas = [100 * sum(d <= step for d in row for step in steps) / (count * len(steps)) for row in away]
+    assert np.allclose(metrics.auc(a, b), areas)
+
+    def derivative(x: np.ndarray, weights: tuple[float, ...], t: int, k: int) -> np.ndarray:
+        return sum(w * x[t + i, k] for i, w in enumerate(weights))  # pyright: ignore[reportReturnType]
+
+    second = [
+        1000
+        * sum(math.hypot(*(derivative(a, (1, -2, 1), t, k) - derivative(b, (1, -2, 1), t, k))) for k in range(count))
+        / count
+        for t in range(frames - 2)
+    ]
+    assert np.allclose(metrics.acceleration_error(a, b), second)
+    third = [
+        sum(math.hypot(*derivative(a, (-1, 3, -3, 1), t, k)) for k in range(count)) / count * fps**3
+        for t in range(frames - 3)
+    ]
+    assert np.allclose(metrics.jitter(a, fps), third)
+    for order in (1, 2):
+        sums = [
+            sum(abs(float(v)) ** order for v in (a[t + 1] - a[t]).ravel()) ** (1 / order) for t in range(frames - 1)
+        ]
+        assert np.allclose(metrics.running_vertex_variation(a, order), sums)
+        betas = a.reshape(frames, 15)[:, :10]
+        sums = [sum(abs(float(v)) ** order for v in betas[t + 1] - betas[t]) ** (1 / order) for t in range(frames - 1)]
+        assert np.allclose(metrics.running_shape_variation(betas, order), sums)
+
+
+def test_joint_angles_agree_with_scipys_chain_of_rotations() -> None:
+    turns = [Rotation.random(24, random_state=seed) for seed in (1, 2)]
+
+    def world(rotations: Rotation, joint: int) -> Rotation:
+        return rotations[joint] if joint == 0 else world(rotations, PARENT[joint]) * rotations[joint]
+
+    angles = [(world(turns[0], j).inv() * world(turns[1], j)).magnitude() for j in metrics.EMDB_JOINTS]
+    found = metrics.joint_angle_error(turns[0].as_matrix()[None], turns[1].as_matrix()[None], PARENT)
+    assert np.allclose(found, np.degrees(np.mean(angles)))

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import click
 
+from train.commands.fit import name_and_path
+
 _FOLDER = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("checkpoint", type=_FOLDER)
-@click.option("--data", "folders", multiple=True, required=True, type=_FOLDER, help="Folder of shards.")
+@click.option("--data", "folders", multiple=True, type=_FOLDER, help="Folder of shards.")
 @click.option("--features", multiple=True, type=_FOLDER, help="Frozen features of each --data.")
+@click.option("--real", multiple=True, metavar="NAME=PATH", help="Real data (`train check` shows what it holds).")
+@click.option("--real-split", help="Part of --real [default: test, or what the data set has for it].")
+@click.option("--bodies", type=_FOLDER, help="Licensed SMPL models, male, female, neutral, for --real.")
+@click.option("--encoder", type=_FOLDER, help="Checkpoint of the encoder, for models of features on --real.")
 @click.option("--body", default="free", show_default=True, help="The shards' body model.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--window", type=click.IntRange(1), help="Frames a window sees [default: the model's].")
@@ -37,6 +43,10 @@ def evaluate(
     checkpoint: Path,
     folders: tuple[Path, ...],
     features: tuple[Path, ...],
+    real: tuple[str, ...],
+    real_split: str | None,
+    bodies: Path | None,
+    encoder: Path | None,
     body: str,
     device: str,
     window: int | None,
@@ -51,9 +61,13 @@ def evaluate(
     Positions in mm, acceleration in mm/frame2 and m/s2, MVIPER's running variations, PCK, AUC, EMDB's angle and jitter.
     Accelerations of two models can be compared under the same --windows only.
 
+    Real data know less: joints that are annotated are compared by themselves (measures ending in _annotated), the mesh
+    where the data set knows pose and shape and --body is SMPL.
+
     \b
-    Example:
+    Examples:
       train evaluate runs/mviper/last.pt --data shards/ --json result.json
+      train evaluate runs/mviper/last.pt --real 3dpw=~/data/3DPW --body ~/models/smpl
     """  # noqa: D301
     from synth.files import write_text
     from train.evaluate import table
@@ -65,6 +79,10 @@ def evaluate(
         checkpoint,
         folders,
         features=features,
+        real=[name_and_path("--real", text) for text in real],
+        real_split=real_split,
+        bodies=bodies,
+        encoder=encoder,
         body=body,
         device=device,
         window=window,

@@ -23,6 +23,7 @@ from train.augment import MIRRORED_JOINTS, PLAIN, Augmentation, Change, draw_cha
 from train.batch import GENDERS
 from train.clips import BOX_SCALE, Clips, crop_labels, mirrored
 from train.crops import Crop, cut, normalised, square_boxes
+from train.data import Place
 from train.flow import FlowFiles
 from train.real.pictures import picture_size, read_picture
 from train.real.record import Record, labels
@@ -128,13 +129,23 @@ class RealClips(Clips):
         """
         for step in range(len(self)):
             track, start = self.place_of((number + step) % len(self))
-            record = self._record(track)
-            taken = labels(record, start, self.length, "smpl24")
+            taken = labels(self._record(track), start, self.length, "smpl24")
             if taken["bbox_valid"].any():
-                break
-        else:
-            raise SynthError(f"{self.folder}: no window of {self.length} frames has a box")
-        frames = [0] * self.length if record.still else list(range(start, start + self.length))
+                return self.sample(Place(track, 0, start), change, labels_only=labels_only)
+        raise SynthError(f"{self.folder}: no window of {self.length} frames has a box")
+
+    def record(self, track: int) -> Record:
+        """A track as it was read."""
+        return self._record(track)
+
+    def sample(
+        self, place: Place, change: Change, length: int | None = None, labels_only: bool = False
+    ) -> dict[str, Any]:
+        """Frames of a track as a sample, changed as told: as `Clips.sample`, with the track for a shard."""
+        track, _, start = place
+        record, length = self._record(track), length or self.length
+        taken = labels(record, start, length, "smpl24")
+        frames = [0] * length if record.still else list(range(start, start + length))
         width, height = self._extent(record, frames[0])
         raw = _raw(record, taken, width, height)
         if "flow" in self.needs:
