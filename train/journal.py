@@ -98,7 +98,7 @@ def _events(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise SynthError("--tensorboard: TensorBoard is not installed", "pip install tensorboard") from None
+        raise SynthError("--tensorboard: TensorBoard is not installed", "pip install 'raiment[tensorboard]'") from None
     return SummaryWriter(str(folder))
 
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from synth.errors import SynthError
 from synth.shards.manifest import Manifest
@@ -222,6 +223,30 @@ def test_folders_and_losses_that_cannot_train_get_one_line(
         assert error.strip().count("\n") == 0, error
         assert not list(out.glob("*.pt")), arguments
         shutil.rmtree(out, ignore_errors=True)
+
+
+def test_tensorboard_gets_what_the_logs_hold(
+    clips_folder: Path, tmp_path: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # catches events that are not flushed, scalars under another step, pictures with their axes in another order
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    status, *_ = cli("hmr", "--data", clips_folder, *QUICK, "--tensorboard", "--out", out)
+    assert status == 0
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    rows = list(csv.DictReader((out / "log.csv").open()))
+    told = [(event.step, event.value) for event in events.Scalars("train/total")]
+    assert [step for step, _ in told] == [int(row["step"]) for row in rows] == [2, 4]
+    assert np.allclose([value for _, value in told], [float(row["total"]) for row in rows], rtol=1e-4)
+    (picture,) = events.Images("predictions")
+    with Image.open(out / "pictures" / "step-000004.png") as file:
+        assert (picture.width, picture.height) == file.size
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    status, _, said = cli("hmr", "--data", clips_folder, *QUICK, "--tensorboard", "--out", tmp_path / "other")
+    assert (status, said.count("\n")) == (2, 1)
+    assert "raiment[tensorboard]" in said
+    assert not (tmp_path / "other" / "last.pt").exists()
 
 
 def test_info_tells_parameters_and_receptive_field(cli: Callable[..., Result]) -> None:
