@@ -137,7 +137,7 @@ def render(given: argparse.Namespace, state: State, left: float) -> None:
     command = [*given.blender, "-m", "synth", "render", "--sequences", given.sequences, "--clips", str(given.clips)]
     command += ["--frames", str(given.frames), "--views", str(given.views), "--samples", str(given.samples)]
     command += ["--interpolated-share", "0", "--seed", str(given.seed), "--device", given.device]
-    command += ["--out", str(shards), "--jobs", str(given.jobs), *(TINY_RENDER if given.tiny else ())]
+    command += ["--out", str(shards), "--jobs", str(given.jobs), *(TINY_RENDER if given.tiny else ()), *given.also]
     allowed = given.render_seconds - state.seconds.get("render", 0.0)
     if allowed > 0:
         status = run(command, state, "render", min(allowed, left))
@@ -255,10 +255,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=40, help="of a clip; SPS-Net sees 32")
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument(
+        "--also", type=shlex.split, default=[], help="further options of `synth render`: '--garment none --fps 15'"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the clips")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="clips rendered at a time")
     parser.add_argument("--device", default="auto", help="of rendering")
-    parser.add_argument("--preset", default="small", help="paper, small or smoke  [default: small]")
+    parser.add_argument("--preset", default="small", help="paper, small, cpu or smoke  [default: small]")
     parser.add_argument("--steps", type=int, help="of each line  [default: the preset's]")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--lr", type=float)

@@ -56,7 +56,7 @@ def _options(function: Any) -> Any:
             click.option("--flow", multiple=True, metavar="NAME=DIR", help="Optical flow of a --real (`train flow`)."),
             click.option("--motions", type=_FOLDER, help="AMASS motions that the discriminator takes for real."),
             click.option("--out", type=_FOLDER, help="Folder of the run [default: runs/MODEL]."),
-            click.option("--preset", default="paper", show_default=True, help="paper, small or smoke."),
+            click.option("--preset", default="paper", show_default=True, help="paper, small, cpu or smoke."),
             click.option("--features", multiple=True, type=_FOLDER, help="Frozen features of each --data."),
             click.option("--init", type=_FOLDER, help="Checkpoint whose encoder and regressor are copied."),
             click.option("--backbone-weights", type=_FOLDER, help="Published weights of the encoder."),

@@ -10,7 +10,7 @@ from train.catalog import MODELS
 
 @click.command()
 @click.argument("model", type=click.Choice(list(MODELS)))
-@click.option("--preset", default="paper", show_default=True, help="paper, small or smoke.")
+@click.option("--preset", default="paper", show_default=True, help="paper, small, cpu or smoke.")
 @click.option("--set", "pairs", multiple=True, help="Option of the model, NAME=VALUE.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def info(model: str, preset: str, pairs: tuple[str, ...], as_json: bool) -> None:
