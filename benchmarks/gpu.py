@@ -18,6 +18,7 @@ cloth      simulating on the CPU's cores beside rendering; `synth render` as a w
 train      step time, samples/s, share of the card's bf16 peak for each model; precision, torch.compile
 loader     share of the time that the card computes, reading shards with 0 to 12 processes
 raster     the rasteriser forward and backward against its z-buffer
+fit        the body fitted to markers (MoSh), 1 to 64 trials at once, against the CPU
 """
 
 import argparse
@@ -33,7 +34,7 @@ from pathlib import Path
 from ongpu.ledger import Ledger, Task
 from ongpu.report import headline, markdown
 
-TORCH_STAGES = ("ceilings", "train", "loader", "raster")
+TORCH_STAGES = ("ceilings", "train", "loader", "raster", "fit")
 ORDER = (
     "devices",
     "ceilings",
@@ -46,6 +47,7 @@ ORDER = (
     "train",
     "loader",
     "raster",
+    "fit",
 )
 """What is wanted most comes first."""
 ROOT = Path(__file__).parents[1]

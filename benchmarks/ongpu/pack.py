@@ -179,6 +179,7 @@ def pack(out: Path, piece: int, archs: Sequence[str], level: int, say: Callable[
     if out.exists() and any(out.iterdir()):
         sys.exit(f"{out} is not empty: remove it or choose another folder")
     out.mkdir(parents=True, exist_ok=True)
+    (out / ".gitignore").write_text("*\n")  # a quarter of a gigabyte that no working tree should hold
     files = [*python_files(), *package_files(archs)]
     files += list(library_files(files))
     archive = out / "all.tar.xz"

@@ -19,6 +19,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "loader": ("step_ms", "resident_step_ms", "busy", "frames_per_s"),
     "raster": ("hard_ms", "forward_ms", "backward_ms"),
+    "fit": ("ms_per_frame", "joints_off_mm", "markers_off_mm", "trials", "frames", "memory_gib"),
     "labels": ("labels_identical", "psnr_person_db", "psnr_whole_db"),
 }
 
@@ -65,11 +66,18 @@ def headline(values: Values) -> dict[str, Any]:
     compared = [key for key in values if key.startswith("labels/") and key != "labels/cpu"]
     labels = [values[key].get("labels_identical") for key in compared]
     busy, _ = best("loader/", "busy")
+    larger = [
+        round(values[wide]["images_per_s"] / value["images_per_s"] * (512 / 250) ** 2, 2)
+        for key, value in values.items()
+        if key.startswith("render/") and not key.startswith("render/cpu/") and key.endswith("/250/16/gpu")
+        if "images_per_s" in value and "images_per_s" in values.get(wide := key.replace("/250/", "/512/"), {})
+    ]
     return {
         "images_per_s": rate,
         "images_per_s_with": how,
         "images_per_s_all_cpu_cores": on_cpu,
         "speedup_over_cpu_cores": None if rate is None or not on_cpu else round(rate / on_cpu, 2),
+        "pixels_per_s_512_over_250": max(larger, default=None),
         "pipeline_images_per_s": pipeline,
         "gpu_hours_of_3_million_frames": None if not pipeline else round(MILLIONS / pipeline / 3600, 1),
         "labels_identical_on_gpu": None if not labels else all(labels),

@@ -9,6 +9,7 @@ from ongpu.ledger import BudgetError, Ledger, Task
 MODULES = {
     **dict.fromkeys(("devices", "compile", "render", "split", "labels"), "ongpu.frames"),
     **dict.fromkeys(("processes", "cloth"), "ongpu.together"),
+    "fit": "ongpu.fits",
     **dict.fromkeys(("ceilings", "train", "loader", "raster"), "ongpu.networks"),
 }
 

@@ -5,6 +5,7 @@ without a card does not reach: budgets, resuming, shares, what nvidia-smi says.
 """
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -146,6 +147,9 @@ def test_headline_takes_the_best_and_says_what_is_missing():
         "processes/optix/8/no denoiser": {"images_per_s": 150.0},
         "processes/cpu/16": {"images_per_s": 11.0},
         "pipeline/optix/16 jobs": {"images_per_s": 50.0},
+        "render/optix/250/16/gpu": {"images_per_s": 25.0},
+        "render/optix/512/16/gpu": {"images_per_s": 10.0},
+        "render/cuda/250/16/gpu": {"error": "CUDA out of memory"},
         "labels/optix": {"labels_identical": True},
         "labels/cuda": {"labels_identical": False},
         "train/tar/pictures/bf16/batch x1": {"error": "CUDA out of memory"},
@@ -154,6 +158,7 @@ def test_headline_takes_the_best_and_says_what_is_missing():
     assert (found["images_per_s"], found["images_per_s_with"]) == (110.0, "processes/optix/8")
     assert found["speedup_over_cpu_cores"] == 10.0
     assert found["gpu_hours_of_3_million_frames"] == pytest.approx(3e6 / 50 / 3600, abs=0.1)
+    assert found["pixels_per_s_512_over_250"] == pytest.approx(10 / 25 * 512**2 / 250**2, abs=0.01)
     assert found["labels_identical_on_gpu"] is False
     assert found["best_share_of_bf16_peak"] is None
     without = {"labels/cpu": {"labels_identical": True}, "pipeline/cpu/2 jobs": {"images_per_s": 2.0}}
@@ -259,3 +264,45 @@ def test_only_blenders_libraries_lose_their_symbols(tmp_path, monkeypatch):
     files = [(library, "site/bpy/lib/x.so"), (library, "site/numpy.libs/x.so"), (library, "site/scipy.libs/x.so")]
     slim = pack.without_symbols(files, tmp_path)
     assert slim == [(tmp_path / "0.so", "site/bpy/lib/x.so"), *files[1:]]
+
+
+@pytest.mark.skipif(shutil.which("xz") is None, reason="packing needs xz")
+def test_a_pack_is_its_pieces_and_git_leaves_it_alone(tmp_path, monkeypatch):
+    from ongpu import pack
+
+    source = tmp_path / "thing"
+    source.write_bytes(b"x" * 1000)
+    monkeypatch.setattr(pack, "python_files", lambda: iter([(source, "python/bin/python3.11")]))
+    monkeypatch.setattr(pack, "package_files", lambda archs: iter([(source, "site/thing")]))
+    monkeypatch.setattr(pack, "library_files", lambda files: iter(()))
+    pieces = pack.pack(tmp_path / "out", 2**20, [], 0, say=lambda line: None)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".gitignore", "part-00"]
+    assert (tmp_path / "out" / ".gitignore").read_text() == "*\n"
+    assert pieces == [tmp_path / "out" / "part-00" / "piece.00"]
+    with pytest.raises(SystemExit, match="not empty"):
+        pack.pack(tmp_path / "out", 2**20, [], 0)
+
+
+@pytest.mark.blender
+def test_a_rehearsal_finds_a_card_that_says_it_is_none():
+    """What a card would be told to do is done on the CPU; other back-ends stay an error."""
+    pytest.importorskip("bpy")
+    there = BENCHMARKS / "ongpu" / "pretend"
+    code = """
+import os
+from synth.blender import device
+from synth.errors import SynthError
+assert device.choose("auto") == device.choose("cuda") == "cuda" and device.choose("cpu") == "cpu"
+assert device.described("cuda") == "cuda (pretended card (this CPU))"
+try:
+    device.choose("optix")
+except SynthError:
+    print("FINE", flush=True)
+os._exit(0)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(there), str(BENCHMARKS.parent)])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert "FINE" in done.stdout, done.stderr
+    query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    said = subprocess.run(["sh", str(there / "nvidia-smi"), *query], capture_output=True, text=True, check=True)
+    assert int(said.stdout) >= 100

@@ -54,3 +54,21 @@ def test_share_of_the_peak_needs_a_known_card(monkeypatch):
 
     assert peak("NVIDIA H200") == 989e12
     assert peak("NVIDIA GeForce RTX 2060") is None
+
+
+def test_fits_are_measured_and_find_where_the_joints_were(tmp_path, monkeypatch):
+    """The markers' world is upright, and a batch of two is as good as one trial at a time."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from ongpu.fits import fit_stage
+    from ongpu.ledger import Ledger, Task
+
+    task = Task(
+        stage="fit", ledger=tmp_path / "gpu.jsonl", until=2e9, devices=(), torch_device="cpu", cores=1, tiny=True,
+        blender=(), torch=(),
+    )  # fmt: skip
+    ledger = Ledger(task.ledger)
+    fit_stage(task, ledger)
+    assert set(ledger.values) == {"fit/cpu/batch 1", "fit/cpu/batch 2"}
+    for found in ledger.values.values():
+        assert found["joints_off_mm"] < 15.0
+        assert found["frames"] == 96
