@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from garments.garment import Fabric
 from synth.blender import materials, session
 from synth.geometry.camera import look_at
 from synth.scene.lighting import Sun, split
@@ -25,6 +26,8 @@ MAX_BOUNCES = 6
 """Of light in the picture. There is no floor or room, so that more make no difference."""
 SENSOR_MM = 32.0
 LAYER = "ViewLayer"
+HEM_LAYERS, CLOTH_DENSITY, HEM_RANGE = 3, 400.0, (0.001, 0.005)
+"""Layers of cloth in a hem; mass over volume of cloth [kg/m3]; its least and greatest thickness [m]."""
 
 
 def picture_scene(render: RenderSpec, device: str, threads: int) -> Any:
@@ -129,7 +132,25 @@ class Figure:
         _set_labels(thing.data, dressed.face_parts, index + 1)
         _set_uv(thing.data, garment.uv[garment.faces >= 0])
         thing.data.materials.append(materials.cloth((*spec.outfit, *spec.items)[index].material, garment.name))
+        if index < len(spec.outfit):
+            _hem(thing, garment.fabric)
         return thing
+
+
+def hem_thickness(fabric: Fabric) -> float:
+    """How thick a hem of this cloth is [m]: three layers, of the fibres' and the air's mean density."""
+    return float(np.clip(HEM_LAYERS * fabric.density / CLOTH_DENSITY, *HEM_RANGE))
+
+
+def _hem(thing: Any, fabric: Fabric) -> None:
+    """Give a garment's openings a rim as thick as a hem, towards the body.
+
+    Everywhere else the cloth stays the sheet that the labels' meshes are: a whole shell would move its inner side.
+    The rim is seen by the picture and by the ground truth alike.
+    """
+    rim = thing.modifiers.new("hem", "SOLIDIFY")
+    rim.use_rim, rim.use_rim_only = True, True
+    rim.thickness, rim.offset = hem_thickness(fabric), -1.0
 
 
 def add_keys(thing: Any, rest: Float[Array, "V 3"]) -> None:
