@@ -301,7 +301,12 @@ class ExportGarment(RaimentOperator):
     bl_label = "Export garment"
     directory: bpy.props.StringProperty(name="Folder", subtype="DIR_PATH", description="The garment's folder goes here")
     name: bpy.props.StringProperty(name="Name", description="Of the garment; by default the object's")
-    reach: bpy.props.FloatProperty(name="Shapes", default=2.0, min=0.0, max=5.0, description="Try it up to these betas")
+    reach: bpy.props.FloatProperty(name="Shapes", default=3.0, min=0.0, max=5.0, description="Try it up to these betas")
+    grid: bpy.props.BoolProperty(
+        name="Every combination",
+        default=True,
+        description="Try the 81 bodies of `synth garment check` (about a minute), or 21 of them",
+    )
 
     def invoke(self, context: bpy.types.Context, _event: Any) -> set[str]:
         """Ask for the folder."""
@@ -320,7 +325,7 @@ class ExportGarment(RaimentOperator):
         name = "".join(c if c.isalnum() else "_" for c in (self.name or thing.name).lower())
         garment = meshes.garment_of(thing, name)
         place = catalog.save(garment, self.directory)
-        faults = check(garment, tried_on(garment, self.reach) if self.reach > 0 else ())
+        faults = check(garment, tried_on(garment, self.reach, grid=self.grid) if self.reach > 0 else ())
         context.scene.raiment_verdict = "; ".join(faults) or "sound"
         if faults:
             raise ValueError(f"{place}: {'; '.join(faults)}")

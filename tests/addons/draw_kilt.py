@@ -91,7 +91,9 @@ def main(package: Path, folder: Path) -> None:
     said["above_the_floor"] = float(places[0][:, 2].min())
     said["frames"], said["body"] = scene.frame_end, len(moving_body.data.vertices)
     bpy.context.view_layer.objects.active = kilt
-    said["exported"] = refusal(ops.export_garment, directory=str(folder / "garments"), name="kilt", reach=1.0)
+    said["exported"] = refusal(
+        ops.export_garment, directory=str(folder / "garments"), name="kilt", reach=1.0, grid=False
+    )
     said["checked"] = scene.raiment_verdict
     assert ops.import_garment(name=str(folder / "garments" / "kilt")) == {"FINISHED"}
     said["again"] = len(scene.objects["kilt"].data.polygons)
