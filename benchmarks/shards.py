@@ -152,7 +152,7 @@ def measure_writing(clips: int, out: Path, frames: int) -> float:
     for seed in range(clips):
         clip = factory.make_clip(body, frames, dressed=True, seed=seed)
         cameras = factory.make_cameras(clip, 4)
-        spec = factory.make_spec(clip, cameras, index=seed)
+        spec = factory.make_spec(clip, cameras, body, index=seed)
         drawn = [
             (v, t, factory.draw(clip, body, cameras[v], t, v, texture=6.0)) for v in range(4) for t in range(frames)
         ]

@@ -1,7 +1,7 @@
 """Checks of a shard's label maps: the stored meshes are drawn again and compared with every one of them."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,12 +9,13 @@ from jaxtyping import Bool, Float, Int
 from synth.errors import SynthError
 from synth.geometry.triangles import taken
 from synth.shards import schema
-from synth.shards.checks import LIMITS, MIRROR, Findings
+from synth.shards.checks import LIMITS, Findings
 from synth.shards.checksum import begin
 from synth.shards.drawing import Drawn, Scene, draw, scene_of
 from synth.shards.pictures import check_pictures
 from synth.shards.read import ShardReader
 from synth.shards.seen import SeenCheck
+from synth.shards.why import MIRROR, other_masks
 from synth.types import BodyModel
 
 Array = np.ndarray
@@ -38,6 +39,10 @@ _MAPS = ("depth", "flow", "normal", "parts", "garments")
 _MIRROR_PARTS = np.concatenate([[0], MIRROR + 1]).astype(np.uint8)
 _EDGE = 8
 """Pixels that one frame may differ by whatever its size: triangles seen edge-on round differently."""
+_CLEAR = 0.9
+"""Overlap from which on another view, frame or shift explains a silhouette."""
+_FEW = 32
+"""Pixels of cloth below which a frame's cloth says nothing about its flow."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,13 +52,15 @@ class Tally:
     depth_mm: list[float] = field(default_factory=list)
     """Median error of each frame."""
     flow_px: list[float] = field(default_factory=list)
-    """Median error of each frame on the body's visible skin."""
+    """Median error of each frame on the body's visible skin, or on cloth if that is larger."""
     normal_deg: list[float] = field(default_factory=list)
     """Median error of each frame."""
     normal_if: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Mean cosine of each frame under each hypothesis of `_NORMALS`, of the world's frame, and ("") as it should be."""
     part_counts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """Pixels that agree, by hypothesis; "all": pixels of the union."""
+    """Pixels that agree, by hypothesis; "all": pixels of the union; skin only."""
+    cloth_parts: list[tuple[int, int]] = field(default_factory=list)
+    """Pixels of cloth whose part beneath agrees, of how many."""
     garment_counts: list[tuple[int, int]] = field(default_factory=list)
     wanted: list[Bool[Array, "H W"]] = field(default_factory=list)
     """Masks of the drawn person."""
@@ -61,6 +68,8 @@ class Tally:
     """Masks of the stored labels."""
     ray: Float[Array, " 2"] = field(default_factory=lambda: np.zeros(2))
     """Sums for the slope of the depth error against (ray length - planar depth)."""
+    depth_sums: Float[Array, " 2"] = field(default_factory=lambda: np.zeros(2))
+    """Sums of stored and of drawn depth."""
     flow_sums: Float[Array, "2 2"] = field(default_factory=lambda: np.zeros((2, 2)))
     """Sums for the slope of stored against drawn flow, for x and y."""
 
@@ -77,12 +86,13 @@ def check_pixels(
     Returns:
         Digests of the maps that were read whole, by dataset: so they are read only once.
     """
-    scene = scene_of(reader, body.faces, body.face_parts)
+    parts = body.face_parts
+    scene = scene_of(reader, body.faces, parts)
     tallies: dict[int, Tally] = {}
     seen: dict[int, SeenCheck] = {}
     digests: dict[str, str] = {}
     for view in np.flatnonzero(sound).tolist():
-        check = SeenCheck(reader, body, view, joints_world)
+        check = SeenCheck(reader, body, parts, view, joints_world)
         try:
             tallies[view], its_digests = _tally(reader, scene, view, check)
             seen[view] = check
@@ -91,10 +101,12 @@ def check_pixels(
             findings.fault("unreadable", f"views/{view}", error.problem)
     for view, tally in tallies.items():
         good = _judge_masks(reader, scene, view, tallies, findings)
+        before = len(findings.faults)
         _judge_maps(view, tally, good, findings)
+        _name_anew(reader, view, {k: its.stored for k, its in tallies.items()}, before, findings)
         _check_flow_valid(reader, view, findings)
         if good:
-            seen[view].judge(findings)
+            seen[view].judge([its for k, its in seen.items() if k != view], findings)
     check_pictures(reader, {view: tally.stored for view, tally in tallies.items()}, findings)
     return digests
 
@@ -121,9 +133,13 @@ def _tally(reader: ShardReader, scene: Scene, view: int, check: SeenCheck) -> tu
         union = np.count_nonzero(drawn.mask | mask)
         tally.garment_counts.append((np.count_nonzero(garment == drawn_garment), union))
         _add_parts(tally, maps["parts"].ravel(), maps["garments"].ravel(), drawn)
+        cloth = np.flatnonzero((garment > 0) & (garment == drawn_garment))
+        agree = taken(maps["parts"].ravel(), taken(where, cloth)) == taken(drawn.part, taken(both, cloth))
+        tally.cloth_parts.append((np.count_nonzero(agree), len(cloth)))
         if t + 1 < layout.frames:
-            skin = np.flatnonzero((garment == 0) & (drawn_garment == 0))
-            _add_flow(tally, _at(maps, "flow", taken(where, skin)), taken(drawn.flow, taken(both, skin)))
+            same = np.flatnonzero(garment == drawn_garment)
+            flow = _at(maps, "flow", taken(where, same))
+            _add_flow(tally, flow, taken(drawn.flow, taken(both, same)), taken(garment, same) == 0)
         check.frame(t, now[: layout.vertices], maps["depth"], schema.VIEW["depth"].scale, maps["garments"], mask)
     return tally, maps_of.digests()
 
@@ -176,17 +192,20 @@ def _add_depth(tally: Tally, stored: Float[Array, " N"], wanted: Float[Array, " 
         return
     error = stored - wanted
     tally.depth_mm.append(float(np.median(np.abs(error))) * 1000)
+    tally.depth_sums += [stored.sum(), wanted.sum()]
     close = np.abs(error) < 0.1
     lever = ((ray - 1) * wanted)[close]
     lever, error = lever - lever.mean() if len(lever) else lever, error[close]
     tally.ray += [lever @ error, lever @ lever]
 
 
-def _add_flow(tally: Tally, stored: Float[Array, "N 2"], wanted: Float[Array, "N 2"]) -> None:
-    if len(stored) == 0:
-        return
+def _add_flow(tally: Tally, stored: Float[Array, "N 2"], wanted: Float[Array, "N 2"], skin: Bool[Array, " N"]) -> None:
     error = stored - wanted
-    tally.flow_px.append(float(np.sqrt(np.median(np.einsum("ni,ni->n", error, error)))))
+    error = np.einsum("ni,ni->n", error, error)
+    kinds = [error[kind] for kind, fewest in ((skin, 1), (~skin, _FEW)) if np.count_nonzero(kind) >= fewest]
+    if not kinds:
+        return
+    tally.flow_px.append(max(float(np.sqrt(np.median(kind))) for kind in kinds))
     tally.flow_sums += [(stored * wanted).sum(axis=0), (wanted * wanted).sum(axis=0)]
 
 
@@ -236,7 +255,9 @@ def _judge_masks(reader: ShardReader, scene: Scene, view: int, tallies: dict[int
     bad = [t for t, (a, b) in enumerate(zip(tally.wanted, tally.stored, strict=True)) if _differs(a, b)]
     if not bad and iou >= LIMITS["silhouette_iou"]:
         return True
-    name = _why_other_masks(reader, scene, view, tallies, bad or list(range(len(tally.wanted))))
+    name = "silhouette"
+    if all(fault.field != "vertices_world" for fault in findings.faults):  # else the meshes are what is wrong
+        name = _why_other_masks(reader, scene, view, tallies, bad or list(range(len(tally.wanted))))
     detail = f"IoU {iou:.4f} with the drawn meshes; frames {bad[:8]} differ"
     findings.fault(name, f"views/{view}/depth", detail)
     return False
@@ -264,7 +285,8 @@ def _why_other_masks(reader: ShardReader, scene: Scene, view: int, tallies: dict
         score = _overlap(tally.stored[some[0]], draw(scene, now, now, moved, layout.width, layout.height).mask)
         scores["half-pixel-shift"] = max(score, scores.get("half-pixel-shift", 0.0))
     best = max(scores, key=lambda name: scores[name])
-    return best if scores[best] > scores["silhouette"] + 0.3 * (1 - scores["silhouette"]) else "silhouette"
+    better = scores["silhouette"] + 0.3 * (1 - scores["silhouette"])
+    return best if scores[best] > max(better, _CLEAR) else "silhouette"
 
 
 def _judge_maps(view: int, tally: Tally, good: bool, findings: Findings) -> None:
@@ -279,9 +301,10 @@ def _judge_maps(view: int, tally: Tally, good: bool, findings: Findings) -> None
                 "depth-ray-length", f"views/{view}/depth", "the distance along the ray, not the planar depth"
             )
         elif good and bad:
-            findings.fault(
-                "depth", f"views/{view}/depth", f"median error {max(tally.depth_mm):.2f} mm, frames {bad[:8]}"
-            )
+            scale = float(tally.depth_sums[0] / tally.depth_sums[1])
+            name = "depth-scale" if abs(scale - 1) > 5e-4 and len(bad) > 0.9 * len(tally.depth_mm) else "depth"
+            detail = f"median error {max(tally.depth_mm):.2f} mm, {scale:.4f} times the meshes', frames {bad[:8]}"
+            findings.fault(name, f"views/{view}/depth", detail)
     _judge_flow(view, tally, good, findings)
     _judge_normal(view, tally, good, findings)
     total, same = sum(tally.part_counts["all"]), sum(tally.part_counts[""])
@@ -292,8 +315,26 @@ def _judge_maps(view: int, tally: Tally, good: bool, findings: Findings) -> None
         best = max((name for name in tally.part_counts if name != "all"), key=lambda n: sum(tally.part_counts[n]))
         name = best.removesuffix("-down") or "parts"
         findings.fault(name, f"views/{view}/parts", f"{same / total:.4f} of the skin's pixels agree with the meshes")
+    elif good and any(n - agree > max(_EDGE, 0.1 * n) for agree, n in tally.cloth_parts):
+        share = sum(agree for agree, _ in tally.cloth_parts) / max(sum(n for _, n in tally.cloth_parts), 1)
+        findings.fault("parts", f"views/{view}/parts", f"{share:.4f} of the cloth's pixels show the part beneath")
     if good and any(n - agree > max(_EDGE, 0.02 * n) for agree, n in tally.garment_counts):
         findings.fault("garments", f"views/{view}/garments", "the garments map is not what the meshes show")
+
+
+def _name_anew(
+    reader: ShardReader, view: int, masks: dict[int, list[Bool[Array, "H W"]]], before: int, findings: Findings
+) -> None:
+    """Faults of one map that is nothing but another view's or another frame's get that name."""
+    for number, fault in enumerate(findings.faults[before:], start=before):
+        name = fault.field.rpartition("/")[2]
+        if fault.name in ("normal", "parts", "flow") and name in ("normal", "parts", "flow"):
+            stored = reader.dataset(fault.field)
+            shown = [stored[t] != 0 for t in range(reader.layout.frames - (name == "flow"))]
+            known = {k: frames[: len(shown)] for k, frames in masks.items()}
+            found = other_masks([m.any(axis=2) if m.ndim == 3 else m for m in shown], view, known)
+            if found is not None:
+                findings.faults[number] = replace(fault, name=found)
 
 
 def _judge_flow(view: int, tally: Tally, good: bool, findings: Findings) -> None:
@@ -303,7 +344,7 @@ def _judge_flow(view: int, tally: Tally, good: bool, findings: Findings) -> None
     findings.measure("flow_px", worst)
     bad = [t for t, error in enumerate(tally.flow_px) if error > LIMITS["flow_px"]]
     slope = tally.flow_sums[0] / np.maximum(tally.flow_sums[1], 1e-12)
-    turned = (slope < 0) & (tally.flow_sums[1] > 1.0)
+    turned = (slope < -0.5) & (slope > -1.5) & (tally.flow_sums[1] > 1.0)
     if not good or not (bad or turned.any()):
         return
     name = _FLOWS[bool(turned[0]), bool(turned[1])]

@@ -6,8 +6,9 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from synth.geometry.triangles import taken
 from synth.labels.keypoints import project_points, to_camera
 from synth.labels.visibility import Visibility, flesh_depth
-from synth.shards.checks import LIMITS, MIRROR, Findings
+from synth.shards.checks import LIMITS, Findings
 from synth.shards.read import ShardReader
+from synth.shards.why import MIRROR
 from synth.types import BodyModel
 
 Array = np.ndarray
@@ -24,6 +25,7 @@ class SeenCheck:
     Args:
         reader: The shard.
         body: Its body model.
+        face_parts: Parts of the body's triangles.
         view: Number of the view.
         joints_world: SMPL's joints in every frame [m].
     """
@@ -32,12 +34,13 @@ class SeenCheck:
         self,
         reader: ShardReader,
         body: BodyModel,
+        face_parts: UInt8[Array, " F"],
         view: int,
         joints_world: Float[Array, "T 24 3"],
     ) -> None:
         self._view, self._joints = view, joints_world
         self._corners = np.ascontiguousarray(body.faces.T)
-        self._face_parts = body.face_parts
+        self._face_parts = face_parts
         self._related = _related(body.parents)
         self._flesh = flesh_depth(body, tuple(reader.clip("smpl/betas").tolist()))
         self._K, self._pose = reader.clip(f"views/{view}/K"), reader.clip(f"views/{view}/T_camera_world")
@@ -45,6 +48,7 @@ class SeenCheck:
         self._boxes = reader.clip(f"views/{view}/bbox")
         self._wanted = np.zeros_like(self._stored)
         self._box_error = np.zeros(len(self._stored))
+        self._found = np.full((len(self._stored), 4), np.nan)
 
     def frame(
         self,
@@ -69,6 +73,7 @@ class SeenCheck:
         self._wanted[t] = self._visibility(vertices, joints, depth, scale, garments)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] if len(rows) else [np.nan] * 4
+        self._found[t] = box
         gap = np.abs(np.asarray(box) - self._boxes[t])
         self._box_error[t] = np.where(np.isnan(box) & np.isnan(self._boxes[t]), 0.0, gap).max()
 
@@ -119,20 +124,24 @@ class SeenCheck:
         part[joint[order]] = self._face_parts[face[order]]
         return depth, part
 
-    def judge(self, findings: Findings) -> None:
-        """Name what was found in the whole view."""
+    def judge(self, others: "list[SeenCheck]", findings: Findings) -> None:
+        """Name what was found in the whole view; `others` are the other views'."""
         where = f"views/{self._view}/visibility"
         wrong = self._wanted != self._stored
         share = float(wrong.mean()) if wrong.size else 0.0
         findings.measure("visibility_share", share)
         if share > LIMITS["visibility_share"] or (wrong.sum(axis=1) > _FEW).any():
             frames = np.flatnonzero(wrong.any(axis=1))[:8].tolist()
-            findings.fault(self._why(wrong), where, f"{share:.2%} of the joints differ; frames {frames}")
+            findings.fault(self._why(wrong, others), where, f"{share:.2%} of the joints differ; frames {frames}")
         if (self._box_error > 0).any():
             frames = np.flatnonzero(self._box_error > 0)[:8].tolist()
-            findings.fault("bbox", f"views/{self._view}/bbox", f"not the box of the person's pixels; frames {frames}")
+            swapped = any(np.array_equal(other._found, self._boxes, equal_nan=True) for other in others)
+            name = "views-swapped" if swapped else "bbox"
+            findings.fault(name, f"views/{self._view}/bbox", f"not the box of the person's pixels; frames {frames}")
 
-    def _why(self, wrong: Bool[Array, "T 24"]) -> str:
+    def _why(self, wrong: Bool[Array, "T 24"], others: "list[SeenCheck]") -> str:
+        if any((other._wanted == self._stored).all() for other in others):
+            return "views-swapped"
         if (self._wanted[:, MIRROR] == self._stored).all():
             return "left-right-swapped"
         for shift in (1, -1):

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 
 from synth.body.model import find_bodies, load_body
 from synth.errors import SynthError
-from synth.shards import checks, pixels
+from synth.shards import checks, claims, pixels
 from synth.shards.checks import Fault
-from synth.shards.checksum import file_digest
+from synth.shards.checksum import content_digest, file_digest
 from synth.shards.manifest import Entry, Manifest
 from synth.shards.read import ShardReader
 from synth.types import BodyModel
@@ -103,7 +104,8 @@ def verify_shard(path: Path, bodies: tuple[Path, ...] = ()) -> ShardReport:
     Raises:
         SynthError: its body model is not to be found.
     """
-    with ShardReader(path) as reader:
+    reader = _Remembering(path)
+    with reader:
         try:
             layout = reader.layout
         except SynthError as error:
@@ -117,17 +119,37 @@ def verify_shard(path: Path, bodies: tuple[Path, ...] = ()) -> ShardReport:
         digests: dict[str, str] = {}
         if not {"schema", "not-finite", "unreadable"} & {fault.name for fault in findings.faults}:
             body = _body_of(reader, bodies)
-            checks.check_spec(reader, findings)
+            claims.check_spec(reader, findings)
+            claims.check_attributes(reader, findings)
             again = checks.pose_again(reader, body)
             sound = checks.check_cameras(reader, findings)
-            checks.check_body(reader, body, again, findings)
+            checks.check_body(reader, body, again, lambda: _others(body), findings)
             sound &= checks.check_joints(reader, body, again, findings)
-            checks.check_quality(reader, findings)
+            if all(fault.field != "vertices_world" for fault in findings.faults):
+                claims.check_quality(reader, findings)
             digests = pixels.check_pixels(reader, body, again.joints, sound, findings)
+            digests |= {name: content_digest(name, array) for name, array in reader.meshes.items()}
         if readable:
             checks.check_checksums(reader, digests, findings)
         images = layout.frames * layout.views
         return ShardReport(file=path.name, images=images, measures=findings.measures, faults=tuple(findings.faults))
+
+
+class _Remembering(ShardReader):
+    """Unpacks each mesh once, though several checks ask for it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.meshes: dict[str, np.ndarray] = {}
+
+    def clip(self, name: str, start: int = 0, length: int | None = None) -> np.ndarray:
+        """As that of every reader; nobody may write into what comes back."""
+        if not name.endswith("vertices_world"):
+            return super().clip(name, start, length)
+        if name not in self.meshes:
+            self.meshes[name] = super().clip(name)
+        first = slice(start, None if length is None else start + length)
+        return self.meshes[name][first]
 
 
 def _body_of(reader: ShardReader, bodies: tuple[Path, ...]) -> BodyModel:
@@ -149,6 +171,13 @@ def _body_of(reader: ShardReader, bodies: tuple[Path, ...]) -> BodyModel:
             return _load(path, gender, reader.layout.betas)
     hint = f"Give the file with --body; its SHA-256 is {digest}"
     raise SynthError(f"{reader.path.name}: its body model, {name} ({gender}), is not to be found", hint)
+
+
+def _others(body: BodyModel) -> list[BodyModel]:
+    """The project's own bodies of the other genders, to name a mistake; none for a licensed body."""
+    files = {gender: path for gender, path in find_bodies("free").items() if gender != body.gender}
+    count = body.shapedirs.shape[2]
+    return [_load(path, gender, count) for gender, path in files.items()] if body.name == "free" else []
 
 
 @lru_cache(maxsize=8)

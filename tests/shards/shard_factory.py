@@ -42,7 +42,10 @@ LOOK = MaterialSpec(
 MEASURES = tuple(field.name for field in dataclasses.fields(Quality) if field.name != "reasons")
 
 
-def make_spec(clip: SimulatedClip, cameras: tuple[Camera, ...], gender: str = "neutral", index: int = 0) -> ClipSpec:
+def make_spec(
+    clip: SimulatedClip, cameras: tuple[Camera, ...], body: BodyModel | None = None, index: int = 0
+) -> ClipSpec:
+    body = body or load_named("free", "neutral")
     worn = tuple(
         GarmentSpec(name=d.garment.name, fabric="cotton", sha256="1" * 64, material=LOOK) for d in clip.garments
     )
@@ -59,9 +62,19 @@ def make_spec(clip: SimulatedClip, cameras: tuple[Camera, ...], gender: str = "n
         seed=1,
         index=index,
         motion=MotionSpec(
-            kind="original", sources=(FILE,), names=("cmu/01_01",), frames=(0, 9), count=len(clip.motion), fps=30.0
+            kind="original",
+            sources=(FILE,),
+            names=("cmu/01_01",),
+            frames=(0, 4 * len(clip.motion)),
+            count=len(clip.motion),
+            fps=30.0,
         ),
-        body=BodySpec(file=FILE, name="free", gender=gender, betas=tuple(clip.betas.tolist())),
+        body=BodySpec(
+            file=FileRef(path="asset:none", sha256=body.sha256),
+            name="free",
+            gender=body.gender,
+            betas=tuple(clip.betas.tolist()),
+        ),
         outfit=worn,
         simulation=SimulationSpec(solver="skinned", quality=1, retries=0),
         scene=SceneSpec(
@@ -221,7 +234,7 @@ def make_shard(
     body = body or load_named("free", "neutral")
     clip = make_clip(body, frames, dressed, seed)
     cameras = make_cameras(clip, views, size)
-    spec = make_spec(clip, cameras, body.gender, seed)
+    spec = make_spec(clip, cameras, body, seed)
     drawn = (
         (view, t, draw(clip, body, cameras[view], t, view, texture)) for view in range(views) for t in range(frames)
     )

@@ -1,5 +1,6 @@
 """Each fault is planted with the checksums brought up to date: verify must find it in the pixels and numbers alone."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -8,9 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 from shard_factory import make_shard
 
 from synth.body.joints import PAIRS
+from synth.body.model import find_bodies
 from synth.shards import checksum, schema
 from synth.shards.manifest import Manifest
 from synth.shards.read import ShardReader
@@ -114,6 +117,45 @@ def drop_picture(file: h5py.File) -> None:
     jpegs = [bytes_[offsets[t] : offsets[t + 1]] for t in [*range(1, FRAMES), FRAMES - 1]]
     replace(file, "views/0/rgb", np.concatenate(jpegs))
     file["views/0/rgb_offsets"][...] = np.cumsum([0, *map(len, jpegs)])
+
+
+def in_camera(file: h5py.File, points: np.ndarray) -> np.ndarray:
+    pose = file["views/0/T_camera_world"][()]
+    return np.einsum("tij,tnj->tni", pose[:, :3, :3], points) + pose[:, None, :3, 3]
+
+
+def next_frame(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array[1:], array[-1:]])
+
+
+def redrawn(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[h5py.File], None]:
+    """Code the pictures of view 0 again, each changed."""
+
+    def redraw(file: h5py.File) -> None:
+        bytes_, offsets = file["views/0/rgb"][()], file["views/0/rgb_offsets"][()]
+        jpegs = []
+        for t in range(FRAMES):
+            picture = change(np.asarray(Image.open(io.BytesIO(bytes_[offsets[t] : offsets[t + 1]].tobytes()))))
+            stream = io.BytesIO()
+            Image.fromarray(np.ascontiguousarray(picture)).save(stream, "JPEG", quality=95)
+            jpegs.append(np.frombuffer(stream.getvalue(), np.uint8))
+        replace(file, "views/0/rgb", np.concatenate(jpegs))
+        file["views/0/rgb_offsets"][...] = np.cumsum([0, *map(len, jpegs)])
+
+    return redraw
+
+
+def says(file: h5py.File, attribute: str, **changed: object) -> None:
+    file.attrs[attribute] = json.dumps(json.loads(file.attrs[attribute]) | changed)
+
+
+def other_model(file: h5py.File) -> None:
+    """The shard's body becomes the male one, everywhere it is named."""
+    digest = checksum.file_digest(find_bodies("free")["male"])
+    says(file, "body_model", gender="male", sha256=digest)
+    spec = json.loads(file.attrs["spec"])
+    spec["body"] |= {"gender": "male", "file": {"path": "asset:none", "sha256": digest}}
+    file.attrs["spec"] = json.dumps(spec)
 
 
 MAPS = ("depth", "flow", "normal", "parts", "garments")
@@ -276,6 +318,89 @@ FAULTS: dict[str, tuple[str, str, Callable[[h5py.File], None]]] = {
         lambda f: f.attrs.update({"spec": f.attrs["spec"].replace('"betas":[', '"betas":[0.25,', 1)}),
     ),
     "another clip's name": ("clip-id", "clip_id", lambda f: f.attrs.update({"clip_id": "0" * 16})),
+    "another gender": ("wrong-gender", "body_model", lambda f: says(f, "body_model", gender="male")),
+    "another gender's model": ("wrong-gender", "vertices_world", other_model),
+    "depth a hundredth too large": (
+        "depth-scale",
+        "views/0/depth",
+        lambda f: set_array(f, "views/0/depth", lambda a: np.rint(a * 1.01)),
+    ),
+    "flow of the next frame": (
+        "frames-out-of-step",
+        "views/0/flow",
+        lambda f: set_array(f, "views/0/flow", next_frame),
+    ),
+    "normals of two views": ("views-swapped", "views/0/normal", lambda f: exchange(f, "normal")),
+    "two parts exchanged": (
+        "parts",
+        "views/0/parts",
+        lambda f: set_array(f, "views/0/parts", lambda p: np.select([p == 5, p == 8], [8, 5], p)),
+    ),
+    "vertices in a camera's frame": (
+        "frame-of-camera",
+        "vertices_world",
+        lambda f: set_array(f, "vertices_world", lambda a: in_camera(f, a)),
+    ),
+    "vertices in millimetres": ("units", "vertices_world", lambda f: set_array(f, "vertices_world", lambda a: a * 1e3)),
+    "vertices with Y up": (
+        "axes",
+        "vertices_world",
+        lambda f: set_array(f, "vertices_world", lambda a: a[..., [0, 2, 1]] * np.array([1, 1, -1], a.dtype)),
+    ),
+    "keypoints in a camera's frame": (
+        "frame-of-camera",
+        "keypoints_world/h36m17",
+        lambda f: set_array(f, "keypoints_world/h36m17", lambda a: in_camera(f, a)),
+    ),
+    "keypoints' left and right": (
+        "left-right-swapped",
+        "keypoints_world/coco17",
+        lambda f: set_array(
+            f, "keypoints_world/coco17", lambda a: a[:, [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]]
+        ),
+    ),
+    "a camera's joints in the world": (
+        "frame-of-world",
+        "views/0/joints_camera",
+        lambda f: set_array(f, "views/0/joints_camera", lambda _: f["joints_world"][()]),
+    ),
+    "joints about the root": (
+        "origin",
+        "joints_world",
+        lambda f: set_array(f, "joints_world", lambda a: a - a[:, :1]),
+    ),
+    "the camera's pose inverted": (
+        "camera-inverted",
+        "views/0/keypoints_2d",
+        lambda f: set_array(f, "views/0/T_camera_world", np.linalg.inv),
+    ),
+    "a camera that looks along -z": (
+        "camera-axes",
+        "views/0/keypoints_2d",
+        lambda f: set_array(f, "views/0/T_camera_world", lambda T: np.diag([1.0, -1, -1, 1]) @ T),
+    ),
+    "2D joints' x and y": (
+        "x-y-swapped",
+        "views/0/keypoints_2d",
+        lambda f: set_array(f, "views/0/keypoints_2d", lambda a: a[..., ::-1]),
+    ),
+    "boxes of two views": ("views-swapped", "views/0/bbox", lambda f: exchange(f, "bbox")),
+    "visibility of two views": ("views-swapped", "views/0/visibility", lambda f: exchange(f, "visibility")),
+    "mirrored pictures": ("mirrored-picture", "views/0/rgb", redrawn(lambda picture: picture[:, ::-1])),
+    "pictures upside down": ("picture-upside-down", "views/0/rgb", redrawn(lambda picture: picture[::-1])),
+    "pictures one pixel to the right": ("picture-shifted", "views/0/rgb", redrawn(lambda p: np.roll(p, 1, axis=1))),
+    "black pictures": ("plain-picture", "views/0/rgb", redrawn(np.zeros_like)),
+    "source frames backwards": (
+        "source-frames",
+        "source_frames",
+        lambda f: set_array(f, "source_frames", lambda a: a[::-1]),
+    ),
+    "another scale for other readers": (
+        "scale",
+        "views/0/depth",
+        lambda f: f["views/0/depth"].attrs.update({"scale": 0.01}),
+    ),
+    "a config that is no JSON": ("attributes", "config", lambda f: f.attrs.update({"config": "{"})),
     "flow valid in the last frame": (
         "flow-valid",
         "views/0/flow_valid",
@@ -327,6 +452,49 @@ def test_cloth_that_goes_into_the_body_is_named(dressed: Path, tmp_path: Path) -
         set_array(file, "garments/shorts/vertices_world", lambda a: centre + (a - centre) * narrow)
 
     assert "penetration" in names_found(plant(dressed, tmp_path, sink))
+
+
+CLOTH_FAULTS: dict[str, tuple[str, str, Callable[[h5py.File], None]]] = {
+    "no flow on cloth": (
+        "flow",
+        "views/0/flow",
+        lambda f: set_array(f, "views/0/flow", lambda a: np.where(f["views/0/garments"][()][..., None] > 0, 0, a)),
+    ),
+    "parts beneath cloth, left and right": (
+        "parts",
+        "views/0/parts",
+        lambda f: set_array(
+            f, "views/0/parts", lambda p: np.where(f["views/0/garments"][()] > 0, mirrored_parts(p), p)
+        ),
+    ),
+    "a garment's parts, left and right": (
+        "left-right-swapped",
+        "garments/shorts/face_parts",
+        lambda f: set_array(f, "garments/shorts/face_parts", mirrored_parts),
+    ),
+    "a garment a frame behind": (
+        "frames-out-of-step",
+        "garments/shorts/vertices_world",
+        lambda f: set_array(f, "garments/shorts/vertices_world", lambda a: a[[0, 0, 2]]),
+    ),
+    "strain beyond the gate": (
+        "quality-gate",
+        "quality/shorts/strain",
+        lambda f: set_array(f, "quality/shorts/strain", lambda a: a + 1),
+    ),
+    "tries of another clip": (
+        "attributes",
+        "cloth",
+        lambda f: f.attrs.update({"cloth": '{"solvers":{"coat":"cloth"},"tries":1}'}),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLOTH_FAULTS)
+def test_a_fault_of_the_cloth_is_named(case: str, dressed: Path, tmp_path: Path) -> None:
+    name, where, change = CLOTH_FAULTS[case]
+    faults = verify_shard(plant(dressed, tmp_path, lambda file: (change(file), None)[1])).faults
+    assert (name, where) in {(fault.name, fault.field) for fault in faults}, faults
 
 
 def test_hidden_by_cloth_is_not_hidden_by_the_body(dressed: Path, tmp_path: Path) -> None:
