@@ -19,6 +19,7 @@ from synth.cloth.settings import (
     ClothSettings,
     SoftBodySettings,
     SolverSettings,
+    cloth_distance,
     cloth_settings,
     collider_settings,
     collider_share,
@@ -80,7 +81,7 @@ def solve(
         scene = session.empty_scene()
         scene.frame_start, scene.frame_end = 1, frames
         bodies = {
-            solver: _body(folder, body_vertices_world, faces, solver)
+            solver: _body(folder, body_vertices_world, faces, solver, settings.close)
             for solver in sorted(set(taken.values()) - {"skinned"})
         }
         speed = pace(body_vertices_world, fps)
@@ -90,7 +91,8 @@ def solve(
             obstacles = [bodies[solver], *things] if solver in bodies else []
             things.append(_garment(folder, worn, fps, settings, obstacles, speed))
             if worn is not dressed[-1]:
-                _make_obstacle(things[-1], worn.garment.fabric.friction, taken[dressed[position + 1].garment.name])
+                outer = taken[dressed[position + 1].garment.name]
+                _make_obstacle(things[-1], worn.garment.fabric.friction, outer, settings.close)
         try:
             return _step(scene, dressed, things, frames, on_frame)
         finally:
@@ -102,7 +104,7 @@ def _assign(target: Any, values: Any) -> None:
         setattr(target, field.name, getattr(values, field.name))
 
 
-def _body(folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"], solver: str) -> Any:
+def _body(folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"], solver: str, close: bool) -> Any:
     share = collider_share(solver)
     if share < 1:
         vertices, faces = _coarser(vertices, faces, share)
@@ -110,7 +112,7 @@ def _body(folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"
     session.write_pc2(path, vertices)
     body = session.mesh_object("body", vertices[0], faces)
     session.follow_file(body, path)
-    _make_obstacle(body, 5.0, solver)
+    _make_obstacle(body, 5.0, solver, close)
     return body
 
 
@@ -132,9 +134,9 @@ def _coarser(
     return np.asarray(moved), corners.reshape(-1, 3)
 
 
-def _make_obstacle(thing: Any, friction: float, solver: str) -> None:
+def _make_obstacle(thing: Any, friction: float, solver: str, close: bool) -> None:
     thing.modifiers.new("obstacle", "COLLISION")
-    _assign(thing.collision, collider_settings(friction, solver))
+    _assign(thing.collision, collider_settings(friction, solver, close))
 
 
 def _garment(
@@ -182,7 +184,7 @@ def _add_cloth(thing: Any, worn: DressedGarment, numbers: ClothSettings, setting
     collisions.use_collision = True
     collisions.collection = around
     collisions.collision_quality = settings.collisions
-    collisions.distance_min = 0.005
+    collisions.distance_min = cloth_distance(settings)
     collisions.use_self_collision = settings.self_collision
     collisions.self_distance_min = 0.004
     return modifier.point_cache

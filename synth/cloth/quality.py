@@ -18,8 +18,9 @@ _LEAVE_BORDER = 0.999
 """A closest point with this much of its weight on an open border: the query point is beside the cloth."""
 _FRONT = (0.001, 0.02)
 """Skin this far in front of the cloth [m] shows through it; further off it is another limb."""
-_STILL = 0.15
-"""A body slower than this [m/s] counts as moving this fast, or cloth that settles would look like an explosion."""
+_STILL = 0.5
+"""A body slower than this [m/s] counts as moving this fast, or cloth that settles would look like an explosion: what
+falls by 5 cm is at 1 m/s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,10 @@ class Limits:
     """Deepest vertex [m]."""
     poke_through: float = 0.03
     """Share of the covered body that stands in front of the garment."""
-    strain: float = 0.12
+    strain: float = 0.15
     strain_loose: float = 0.20
     """Mean absolute edge strain."""
-    strain_99: float = 0.85
+    strain_99: float = 1.1
     """What 99 % of the edges stay below."""
     strain_max: float = 4.0
     stretch_energy: float = 2.0

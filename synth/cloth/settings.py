@@ -24,6 +24,7 @@ __all__ = [
     "ColliderSettings",
     "SoftBodySettings",
     "SolverSettings",
+    "cloth_distance",
     "cloth_settings",
     "collider_settings",
     "collider_share",
@@ -58,6 +59,8 @@ class SolverSettings:
     collisions: int = 1
     """Rounds of collision in each of the cloth solver's sub-steps."""
     self_collision: bool = False
+    close: bool = False
+    """Cloth lies closer to what is beneath it, and slides: between limbs that press on each other it has more room."""
     by_garment: tuple[tuple[str, str], ...] = ()
     """Garments that another solver moves: their names and that solver."""
 
@@ -77,7 +80,9 @@ class SolverSettings:
     def __str__(self) -> str:
         """Such as "cloth (skirt: softbody), quality 20"."""
         others = ", ".join(f"{name}: {solver}" for name, solver in self.by_garment if solver != self.solver)
-        return f"{self.solver}{f' ({others})' if others else ''}, quality {self.quality}"
+        return (
+            f"{self.solver}{f' ({others})' if others else ''}, quality {self.quality}{', close' if self.close else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,12 +266,20 @@ def _from_border(garment: Garment) -> Float[Array, " Vg"]:
     return dijkstra(along, directed=False, indices=openings, min_only=True)
 
 
-def collider_settings(friction: float, solver: str) -> ColliderSettings:
+def cloth_distance(settings: SolverSettings) -> float:
+    """How far the cloth solver keeps a vertex from an obstacle's shell [m]."""
+    return 0.002 if settings.close else 0.005
+
+
+def collider_settings(friction: float, solver: str, close: bool = False) -> ColliderSettings:
     """The body (or an inner garment) as an obstacle.
 
     Args:
         friction: The fabric's, Blender's 0-80 scale.
         solver: The soft-body solver is explicit and needs a thicker shell.
+        close: See `SolverSettings`.
     """
-    soft = solver == "softbody"
-    return ColliderSettings(thickness_outer=0.01 if soft else 0.003, thickness_inner=0.02, cloth_friction=friction)
+    shell = 0.01 if solver == "softbody" else 0.001 if close else 0.003
+    return ColliderSettings(
+        thickness_outer=shell, thickness_inner=0.02, cloth_friction=min(friction, 1.0) if close else friction
+    )

@@ -66,9 +66,9 @@ def attempts(simulation: SimulationSpec, outfit: tuple[str, ...] = ()) -> tuple[
     """The ladder of tries.
 
     As asked; then, so often as retries allow, with twice the sub-steps of the try before and two rounds of collision in
-    each; then, of the soft body, by the cloth solver as asked. "auto" starts with what was measured to pass the gate
-    best for each garment (`synth.cloth.choice`); its last step, another solver for the garments that were refused, is
-    known only then (`simulate`).
+    each; then the same once more with cloth that lies close, or, of the soft body, by the cloth solver as asked. "auto"
+    starts with what was measured to pass the gate best for each garment (`synth.cloth.choice`); its last step, another
+    solver for the garments that were refused, is known only then (`simulate`).
 
     Args:
         simulation: Solver, sub-steps, retries.
@@ -88,6 +88,8 @@ def attempts(simulation: SimulationSpec, outfit: tuple[str, ...] = ()) -> tuple[
     ]
     if simulation.solver == "softbody":
         tries.append(SolverSettings(solver="cloth", quality=simulation.quality))
+    elif simulation.retries:
+        tries.append(dataclasses.replace(tries[-1], close=True))
     return tuple(tries)
 
 
@@ -97,6 +99,7 @@ def _turned_over(settings: SolverSettings, refused: set[str], outfit: tuple[str,
     taken = {name: settings.of(name) for name in outfit}
     return dataclasses.replace(
         settings,
+        close=False,
         by_garment=tuple(
             (name, other.get(taken[name], "cloth") if name in refused else taken[name]) for name in outfit
         ),

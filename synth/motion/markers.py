@@ -52,8 +52,8 @@ _MIDDLE = {
     "RBAC": Place(x=-0.09, y=0.16, z=-0.07, spread=0.04),
 }
 _LEFT = {
-    "LFHD": Place(x=0.065, y=0.455, z=0.095),
-    "LBHD": Place(x=0.07, y=0.43, z=-0.045),
+    "LFHD": Place(x=0.065, y=0.465, z=0.095),
+    "LBHD": Place(x=0.07, y=0.42, z=-0.045),
     "LSHO": Place(x=0.14, y=0.235, z=0.01),
     "LUPA": Place(x=0.31, y=0.20, z=-0.03, spread=0.05),
     "LELB": Place(x=0.44, y=0.185, z=-0.035),

@@ -7,6 +7,7 @@ from cloth_toys import COTTON, garment, tube
 from garments import catalog
 from synth.cloth.settings import (
     SolverSettings,
+    cloth_distance,
     cloth_settings,
     collider_settings,
     goal_weights,
@@ -102,6 +103,17 @@ def test_pinned_vertices_have_the_full_goal_openings_theirs_and_panels_less():
 def test_the_soft_body_meets_a_thicker_body():
     assert collider_settings(5.0, "softbody").thickness_outer > collider_settings(5.0, "cloth").thickness_outer
     assert collider_settings(7.0, "cloth").cloth_friction == 7.0
+
+
+def test_close_cloth_keeps_less_distance_and_slides():
+    """Mutation: the soft body's shell made thin too, which it does not survive."""
+    usual, close = (collider_settings(7.0, "cloth", close) for close in (False, True))
+    assert close.thickness_outer < usual.thickness_outer
+    assert close.cloth_friction < usual.cloth_friction
+    assert cloth_distance(SolverSettings(close=True)) < cloth_distance(SolverSettings())
+    assert (
+        collider_settings(7.0, "softbody", True).thickness_outer == collider_settings(7.0, "softbody").thickness_outer
+    )
 
 
 def test_wrong_settings_are_refused():

@@ -56,7 +56,9 @@ def test_tries_double_the_substeps_and_end_with_the_cloth_solver():
     asked = [(s.solver, s.quality) for s in attempts(make_spec(solver="softbody", quality=5, retries=2).simulation)]
     assert asked == [("softbody", 5), ("softbody", 10), ("softbody", 20), ("cloth", 5)]
     asked = [(s.solver, s.quality) for s in attempts(make_spec(solver="cloth", quality=5, retries=1).simulation)]
-    assert asked == [("cloth", 5), ("cloth", 10)]
+    assert asked == [("cloth", 5), ("cloth", 10), ("cloth", 10)]
+    assert [s.close for s in attempts(make_spec(solver="cloth", retries=1).simulation)] == [False, False, True]
+    assert len(attempts(make_spec(solver="cloth", retries=0).simulation)) == 1
     assert len(attempts(make_spec(solver="skinned", retries=3).simulation)) == 1
 
 
@@ -68,8 +70,9 @@ def test_auto_starts_with_what_was_measured_and_doubles_like_the_others(monkeypa
     ladder = attempts(spec.simulation, ("skirt", "tshirt", "kilt"))
     assert [[s.of(name) for name in ("skirt", "tshirt", "kilt")] for s in ladder] == [
         ["softbody", "cloth", "cloth"]
-    ] * 2
-    assert [(s.quality, s.collisions) for s in ladder] == [(5, 1), (10, 2)]
+    ] * 3
+    assert [(s.quality, s.collisions, s.close) for s in ladder] == [(5, 1, False), (10, 2, False), (10, 2, True)]
+    assert str(ladder[2]) == "cloth (skirt: softbody), quality 10, close"
     assert str(ladder[0]) == "cloth (skirt: softbody), quality 5"
 
 
@@ -86,7 +89,8 @@ def test_auto_ends_with_the_other_solver_for_what_was_refused():
 
     spec = make_spec(outfit=("trousers", "tshirt"), solver="auto", retries=1)
     clip = simulate(spec, body(), standing(), fails_by_cloth)
-    assert len(asked) == clip.tries == 3
+    assert len(asked) == clip.tries == 4
+    assert [settings.close for settings in asked] == [False, False, True, False]
     assert clip.solvers == {"trousers": "cloth", "tshirt": "softbody"}
 
 
