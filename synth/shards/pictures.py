@@ -22,7 +22,7 @@ _AWAY = ((0, 12), (0, -12), (12, 0), (-12, 0))
 """Shifts [px] at which the outline should meet no more edge than by chance."""
 _BESIDE = ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
 """Shifts [px] at which it should meet less than where it is."""
-_SAMPLED = 12
+_SAMPLED = 8
 """Frames of a view in which all but the neighbouring frames are tried."""
 _PLAIN = 1.0
 """Brightness (of 255) that a picture varies by at least."""

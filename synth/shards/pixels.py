@@ -187,11 +187,17 @@ def _at(maps: dict[str, Array], name: str, pixel: Int[Array, " N"]) -> Array:
     return taken(flat, pixel) * schema.VIEW[name].scale
 
 
+def _median(values: Float[Array, " N"]) -> float:
+    """The upper median, at half of what NumPy's costs for some thousand values."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
+
+
 def _add_depth(tally: Tally, stored: Float[Array, " N"], wanted: Float[Array, " N"], ray: Float[Array, " N"]) -> None:
     if len(stored) == 0:
         return
     error = stored - wanted
-    tally.depth_mm.append(float(np.median(np.abs(error))) * 1000)
+    tally.depth_mm.append(_median(np.abs(error)) * 1000)
     tally.depth_sums += [stored.sum(), wanted.sum()]
     close = np.abs(error) < 0.1
     lever = ((ray - 1) * wanted)[close]
@@ -205,7 +211,7 @@ def _add_flow(tally: Tally, stored: Float[Array, "N 2"], wanted: Float[Array, "N
     kinds = [error[kind] for kind, fewest in ((skin, 1), (~skin, _FEW)) if np.count_nonzero(kind) >= fewest]
     if not kinds:
         return
-    tally.flow_px.append(max(float(np.sqrt(np.median(kind))) for kind in kinds))
+    tally.flow_px.append(max(_median(kind) for kind in kinds) ** 0.5)
     tally.flow_sums += [(stored * wanted).sum(axis=0), (wanted * wanted).sum(axis=0)]
 
 
@@ -215,7 +221,7 @@ def _add_normal(
     if len(stored) == 0:
         return
     chord = stored - wanted
-    tally.normal_deg.append(float(np.degrees(np.sqrt(np.median(np.einsum("ni,ni->n", chord, chord))))))
+    tally.normal_deg.append(float(np.degrees(_median(np.einsum("ni,ni->n", chord, chord)) ** 0.5)))
     products = stored.T @ wanted / len(stored)  # element (i, j): mean of stored_i times wanted_j
     tally.normal_if[""].append(float(np.trace(products)))
     for name, sign in _NORMALS.items():
