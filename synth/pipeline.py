@@ -26,7 +26,7 @@ from synth.cloth import store
 from synth.cloth.items import with_items
 from synth.cloth.rate import captured
 from synth.cloth.simulate import simulate
-from synth.journal import Journal
+from synth.journal import Journal, shown
 from synth.layout import journal_folder, shard_path, simulation_path
 from synth.scene.cameras import cameras
 from synth.shards.write import Provenance, write_shard
@@ -60,7 +60,7 @@ def make_clip(spec: ClipSpec, out: Path, *, device: str, progress: Progress) -> 
     clock = time.perf_counter()
     clip = simulated(spec, body, out, progress)
     seconds = {"simulate": time.perf_counter() - clock}
-    journal = Journal(journal_folder(out, spec))
+    journal = Journal(journal_folder(out, spec), shown(clip))
     made = frames(spec, clip, body, journal, device, progress)
     clock = time.perf_counter()
     rendering = _Timed(made)

@@ -5,6 +5,7 @@ import pytest
 from clip_factory import make_clip
 
 from synth.cloth import store
+from synth.journal import shown
 from synth.spec import ClipSpec
 
 
@@ -91,3 +92,14 @@ def test_a_clip_of_another_body_is_not_taken(made, tmp_path):
         keypoint_regressors={},
     )
     assert store.load(tmp_path / "clip.npz", spec, smaller) is None
+
+
+def test_pictures_are_kept_for_as_long_as_the_meshes_are_the_same(tmp_path):
+    spec, body, clip = make_clip()
+    store.save(tmp_path / "clip.npz", spec, clip)
+    again = store.load(tmp_path / "clip.npz", spec, body)
+    assert shown(again) == shown(clip)  # or a resumed run renders all its pictures anew
+    moved = {name: vertices + np.float32(0.001) for name, vertices in clip.garment_vertices_world.items()}
+    assert moved
+    assert shown(clip) != shown(dataclasses.replace(clip, garment_vertices_world=moved))
+    assert shown(clip) != shown(dataclasses.replace(clip, body_vertices_world=clip.body_vertices_world + 0.001))

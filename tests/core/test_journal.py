@@ -42,3 +42,9 @@ def test_a_damaged_file_means_rendering_again(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-500])
     assert journal.get(0, 0) is None
+
+
+def test_pictures_of_another_simulation_are_not_taken(tmp_path: Path) -> None:
+    Journal(tmp_path, "one").put(0, 0, make_passes())
+    assert Journal(tmp_path, "one").get(0, 0) is not None
+    assert Journal(tmp_path, "other").get(0, 0) is None
