@@ -40,7 +40,7 @@ class Limits:
     """Share of the garment's vertices more than 5 mm inside the body."""
     depth: float = 0.045
     """Deepest vertex [m]."""
-    poke_through: float = 0.03
+    poke_through: float = 0.04
     """Share of the covered body that stands in front of the garment."""
     strain: float = 0.15
     strain_loose: float = 0.20
