@@ -18,8 +18,10 @@ PLANS: dict[str, tuple[int, dict[str, Any], float]] = {
     "spsnet": (90, {**_ALONE, "mask": 0.0}, 105.0),
     "tar": (60, {"marker_dropout": 0.0}, 100.0),
 }
-"""Steps, options, and the PA-MPJPE [mm] to be reached; four steps at no rate give 135.5. Tighter bounds, for more steps
-on one batch, are those of test_models.py, test_hpof.py, test_spsnet.py and test_tar.py; SmoothNet's is in the first."""
+"""Steps, options, and the PA-MPJPE [mm] to be reached; four steps at no rate give 135.5. The bounds leave
+at least a quarter over the worst of three seeds, with AVX-512, AVX2 and SSE: kernels round differently on each, and at
+twice this rate HMR ended at 89, 97 and 103 on three processors. Tighter bounds, for more steps on one batch, are those
+of test_models.py, test_hpof.py, test_spsnet.py and test_tar.py; SmoothNet's is in the first."""
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -33,7 +35,7 @@ def test_a_smoke_run_learns_the_clips_it_saw(name: str, clips_folder: Path, tmp_
         preset="smoke",
         options={"dropout": 0.0, **options},
         settings={
-            "steps": steps, "lr": 6e-3, "batch": 6, "schedule": "cosine", "clip": 5.0, "log_every": 10,
+            "steps": steps, "lr": 3e-3, "batch": 6, "schedule": "cosine", "clip": 5.0, "log_every": 10,
             "save_every": steps,
         },
         device="cpu",
