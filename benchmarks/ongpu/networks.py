@@ -145,6 +145,17 @@ def training(model: TemporalModel, settings: Settings, device: str) -> Iterator[
         yield loop
 
 
+@contextlib.contextmanager
+def matrix_products(precision: str, device: str) -> Iterator[None]:
+    """How single-precision matrices are multiplied on the card; a CPU may not even have what the faster ways need."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision if device == "cuda" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def operations(loop: Loop, batch: Batch) -> float:
     """Floating-point operations of a step's matrix products and convolutions, forward and backward."""
     with FlopCounterMode(display=False) as counter:
@@ -165,11 +176,10 @@ def one_training(
     given = settings_options(preset, name)
     count = (2 if task.tiny else int(given.get("batch", 16))) * factor
     size = 64 if task.tiny else 224
-    torch.set_float32_matmul_precision(matrices)
     model = build(name, chosen)
     width = int(getattr(model.config, "features", 2048))
     settings = Settings(steps=1_000_000, batch=count, amp=amp, clip=float(given.get("clip", 1.0)))
-    with training(model, settings, device) as loop:
+    with matrix_products(matrices, device), training(model, settings, device) as loop:
         batch = random_batch(model, count, size, width, device)
         flops = operations(loop, batch)
         if compiled:

@@ -74,25 +74,24 @@ def solve(
         if len(worn.skinned_world) != frames:
             raise ValueError(f"{worn.garment.name}: {len(worn.skinned_world)} frames, the body has {frames}")
     taken = {worn.garment.name: settings.of(worn.garment.name) for worn in dressed}
-    if set(taken.values()) == {"skinned"}:
+    if all(own.solver == "skinned" for own in taken.values()):
         return {worn.garment.name: worn.skinned_world.astype(np.float32) for worn in dressed}
     with session.output_to(log), tempfile.TemporaryDirectory(prefix="synth-cloth-") as place:
         folder = Path(place)
         scene = session.empty_scene()
         scene.frame_start, scene.frame_end = 1, frames
-        bodies = {
-            solver: _body(folder, body_vertices_world, faces, solver, settings.close)
-            for solver in sorted(set(taken.values()) - {"skinned"})
-        }
+        kinds = {(own.solver, own.close) for own in taken.values() if own.solver != "skinned"}
+        bodies = {kind: _body(folder, body_vertices_world, faces, *kind) for kind in sorted(kinds)}
         speed = pace(body_vertices_world, fps)
         things: list[Any] = []
         for position, worn in enumerate(dressed):
-            solver = taken[worn.garment.name]
-            obstacles = [bodies[solver], *things] if solver in bodies else []
-            things.append(_garment(folder, worn, fps, settings, obstacles, speed))
+            own = taken[worn.garment.name]
+            kind = own.solver, own.close
+            obstacles = [bodies[kind], *things] if kind in bodies else []
+            things.append(_garment(folder, worn, fps, own, obstacles, speed))
             if worn is not dressed[-1]:
                 outer = taken[dressed[position + 1].garment.name]
-                _make_obstacle(things[-1], worn.garment.fabric.friction, outer, settings.close)
+                _make_obstacle(things[-1], worn.garment.fabric.friction, outer.solver, outer.close)
         try:
             return _step(scene, dressed, things, frames, on_frame)
         finally:
@@ -108,7 +107,7 @@ def _body(folder: Path, vertices: Float[Array, "S V 3"], faces: Int[Array, "F 3"
     share = collider_share(solver)
     if share < 1:
         vertices, faces = _coarser(vertices, faces, share)
-    path = folder / f"body-{solver}.pc2"
+    path = folder / f"body-{solver}{'-close' if close else ''}.pc2"
     session.write_pc2(path, vertices)
     body = session.mesh_object("body", vertices[0], faces)
     session.follow_file(body, path)
@@ -155,11 +154,10 @@ def _garment(
     around = bpy.data.collections.new(f"around {garment.name}")
     for obstacle in obstacles:
         around.objects.link(obstacle)
-    solver = settings.of(garment.name)
-    if solver == "cloth":
+    if settings.solver == "cloth":
         numbers = cloth_settings(garment, area, fps, settings, speed)
         cache = _add_cloth(thing, worn, numbers, settings, around)
-    elif solver == "softbody":
+    elif settings.solver == "softbody":
         cache = _add_softbody(thing, worn, softbody_settings(garment, area, fps, settings, speed), settings, around)
     else:
         return thing
@@ -184,7 +182,7 @@ def _add_cloth(thing: Any, worn: DressedGarment, numbers: ClothSettings, setting
     collisions.use_collision = True
     collisions.collection = around
     collisions.collision_quality = settings.collisions
-    collisions.distance_min = cloth_distance(settings)
+    collisions.distance_min = cloth_distance(close=settings.close)
     collisions.use_self_collision = settings.self_collision
     collisions.self_distance_min = 0.004
     return modifier.point_cache

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int, Integer
 
 from synth.cloth.slip import slipped
 from synth.cloth.stretch import stretching
-from synth.geometry.triangles import ClosestPoint, SurfacePoints, vertex_normals
+from synth.geometry.triangles import ClosestPoint, SurfacePoints, vertex_normals, winding
 from synth.types import DressedGarment, Quality
 
 Array = np.ndarray
@@ -18,6 +18,12 @@ _LEAVE_BORDER = 0.999
 """A closest point with this much of its weight on an open border: the query point is beside the cloth."""
 _FRONT = (0.001, 0.02)
 """Skin this far in front of the cloth [m] shows through it; further off it is another limb."""
+_TWICE = 1.5
+"""A point that the skin goes round more often than this lies in two limbs at once."""
+_MANY = 0.2
+"""A garment with a larger share inside, or of skin in front, is refused whatever the reason; nothing is looked into."""
+_OUT = 0.002
+"""Skin that this far in front of itself [m] is inside the body lies in another limb."""
 _STILL = 0.5
 """A body slower than this [m/s] counts as moving this fast, or cloth that settles would look like an explosion: what
 falls by 5 cm is at 1 m/s."""
@@ -33,7 +39,7 @@ class Limits:
     """
 
     penetration: float = 0.03
-    """Share of the garment's vertices more than 1 mm inside the body."""
+    """Share of the garment's vertices more than 1 mm inside the body, but not where the body goes through itself."""
     mean_penetration: float = 0.01
     """The same, mean over the clip."""
     deep_penetration: float = 0.01
@@ -41,7 +47,7 @@ class Limits:
     depth: float = 0.045
     """Deepest vertex [m]."""
     poke_through: float = 0.04
-    """Share of the covered body that stands in front of the garment."""
+    """Share of the covered body that stands in front of the garment, outside any other limb."""
     strain: float = 0.15
     strain_loose: float = 0.20
     """Mean absolute edge strain."""
@@ -171,14 +177,17 @@ def assess(
     for t in np.flatnonzero(finite):
         vertices, body = vertices_world[t].astype(np.float64), body_vertices_world[t].astype(np.float64)
         skin = ClosestPoint(body, faces)(vertices)
-        measured["penetration"][t] = np.mean(skin.distance < -0.001)
-        measured["deep_penetration"][t] = np.mean(skin.distance < -0.005)
-        measured["depth"][t] = max(0.0, -float(skin.distance.min()))
+        depth = _avoidable(-skin.distance, vertices, body, faces)
+        measured["penetration"][t] = np.mean(depth > 0.001)
+        measured["deep_penetration"][t] = np.mean(depth > 0.005)
+        measured["depth"][t] = max(0.0, float(depth.max()))
         measured["slipped"][t] = (
             0.0 if face_parts is None else slipped(worn.garment.region, skin.face, skin.distance, face_parts)
         )
         hits = garment_surface(vertices, triangles)(body[covered])
-        front, under = in_front(hits, vertex_normals(body, faces)[covered], beside(hits, triangles, border))
+        normals = vertex_normals(body, faces)[covered]
+        front, under = in_front(hits, normals, beside(hits, triangles, border))
+        front &= ~_buried(body[covered], normals, front, body, faces)
         measured["poke_through"][t] = front.mean() if len(covered) else 0.0
         measured["coverage"][t] = under.mean() if len(covered) else 1.0
     measured["drift"] = np.linalg.norm(vertices_world.mean(axis=1) - worn.skinned_world.mean(axis=1), axis=1)
@@ -191,6 +200,37 @@ _MEASURES = (
     *("penetration", "deep_penetration", "depth", "poke_through", "coverage", "slipped"),
     *("drift", "speed_ratio"),
 )
+
+
+def _avoidable(
+    depth: Float[Array, " Vg"],
+    vertices: Float[Array, "Vg 3"],
+    body_vertices: Float[Array, "V 3"],
+    faces: Int[Array, "F 3"],
+) -> Float[Array, " Vg"]:
+    """The depth under the skin [m]; none where the body went through itself, for cloth can be outside of it nowhere."""
+    inside = np.flatnonzero(depth > 0.001)
+    if len(inside) > _MANY * len(depth):
+        return depth
+    twice = winding(vertices[inside], body_vertices, faces) > _TWICE
+    depth = depth.copy()
+    depth[inside[twice]] = 0.0
+    return depth
+
+
+def _buried(
+    skin: Float[Array, "C 3"],
+    normals: Float[Array, "C 3"],
+    asked: Bool[Array, " C"],
+    body_vertices: Float[Array, "V 3"],
+    faces: Int[Array, "F 3"],
+) -> Bool[Array, " C"]:
+    """Which of the points asked about are skin that lies in another limb and is not seen."""
+    result = np.zeros(len(skin), dtype=bool)
+    if asked.sum() > _MANY * len(asked):
+        return result
+    result[asked] = winding(skin[asked] + _OUT * normals[asked], body_vertices, faces) > _TWICE - 1
+    return result
 
 
 def _speed_ratio(

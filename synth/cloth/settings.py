@@ -50,7 +50,7 @@ _REFERENCE_VERTEX = 0.2 * 0.025**2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolverSettings:
-    """One try at simulating an outfit."""
+    """How a garment, or all garments of an outfit that have none of their own, are simulated."""
 
     solver: str = "cloth"
     """"cloth", "softbody" or "skinned"."""
@@ -60,29 +60,26 @@ class SolverSettings:
     """Rounds of collision in each of the cloth solver's sub-steps."""
     self_collision: bool = False
     close: bool = False
-    """Cloth lies closer to what is beneath it, and slides: between limbs that press on each other it has more room."""
-    by_garment: tuple[tuple[str, str], ...] = ()
-    """Garments that another solver moves: their names and that solver."""
+    """Cloth lies closer to what is beneath it, and slides: between limbs that press on each other it has more room, but
+    what hangs loose may fold up."""
+    by_garment: "tuple[tuple[str, SolverSettings], ...]" = ()
+    """Garments with settings of their own: their names and these."""
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
             raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {self.solver!r}")
-        for name, solver in self.by_garment:
-            if solver not in SOLVERS:
-                raise ValueError(f"{name}: expected one of {', '.join(SOLVERS)}, got {solver!r}")
         if self.quality < 1 or self.collisions < 1:
             raise ValueError(f"quality, collisions: expected at least 1, got {self.quality}, {self.collisions}")
 
-    def of(self, name: str) -> str:
-        """The solver that moves a garment."""
-        return dict(self.by_garment).get(name, self.solver)
+    def of(self, name: str) -> "SolverSettings":
+        """The settings of a garment."""
+        return dict(self.by_garment).get(name, self)
 
     def __str__(self) -> str:
-        """Such as "cloth (skirt: softbody), quality 20"."""
-        others = ", ".join(f"{name}: {solver}" for name, solver in self.by_garment if solver != self.solver)
-        return (
-            f"{self.solver}{f' ({others})' if others else ''}, quality {self.quality}{', close' if self.close else ''}"
-        )
+        """Such as "cloth, quality 10 (skirt: cloth, quality 20, close)"."""
+        others = "; ".join(f"{name}: {own}" for name, own in self.by_garment)
+        own = f"{self.solver}, quality {self.quality}{', close' if self.close else ''}"
+        return f"{own} ({others})" if others else own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,9 +263,9 @@ def _from_border(garment: Garment) -> Float[Array, " Vg"]:
     return dijkstra(along, directed=False, indices=openings, min_only=True)
 
 
-def cloth_distance(settings: SolverSettings) -> float:
+def cloth_distance(*, close: bool) -> float:
     """How far the cloth solver keeps a vertex from an obstacle's shell [m]."""
-    return 0.002 if settings.close else 0.005
+    return 0.002 if close else 0.005
 
 
 def collider_settings(friction: float, solver: str, close: bool = False) -> ColliderSettings:
@@ -277,7 +274,7 @@ def collider_settings(friction: float, solver: str, close: bool = False) -> Coll
     Args:
         friction: The fabric's, Blender's 0-80 scale.
         solver: The soft-body solver is explicit and needs a thicker shell.
-        close: See `SolverSettings`.
+        close: Whether what it keeps out lies close (`SolverSettings.close`).
     """
     shell = 0.01 if solver == "softbody" else 0.001 if close else 0.003
     return ColliderSettings(

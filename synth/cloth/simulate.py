@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -24,7 +24,7 @@ from synth.types import BodyModel, DressedGarment, Motion, Quality, SimulatedCli
 Array = np.ndarray
 OnFrame = Callable[[int, int], None]
 
-__all__ = ["Rejected", "Solve", "attempts", "judged", "simulate"]
+__all__ = ["Rejected", "Solve", "judged", "rungs", "simulate"]
 
 _LOOKED_AT = 2
 """Cloth against cloth is looked at in every so many frames; what was found holds until the next."""
@@ -62,48 +62,39 @@ class Solve(Protocol):
     ) -> dict[str, Array]: ...
 
 
-def attempts(simulation: SimulationSpec, outfit: tuple[str, ...] = ()) -> tuple[SolverSettings, ...]:
-    """The ladder of tries.
+def rungs(simulation: SimulationSpec, garment: str) -> tuple[SolverSettings, ...]:
+    """The ladder of tries of a garment: each time it is refused it goes one up.
 
     As asked; then, so often as retries allow, with twice the sub-steps of the try before and two rounds of collision in
     each; then the same once more with cloth that lies close, or, of the soft body, by the cloth solver as asked. "auto"
-    starts with what was measured to pass the gate best for each garment (`synth.cloth.choice`); its last step, another
-    solver for the garments that were refused, is known only then (`simulate`).
+    starts with the solver that was measured to pass the gate best for the garment (`synth.cloth.choice`), and ends with
+    the other one.
 
     Args:
         simulation: Solver, sub-steps, retries.
-        outfit: Names of the garments.
+        garment: Its name.
     """
     if simulation.solver == "skinned":
         return (SolverSettings(solver="skinned", quality=simulation.quality),)
-    auto = simulation.solver == "auto"
-    first = SolverSettings(
-        solver="cloth" if auto else simulation.solver,
-        quality=simulation.quality,
-        by_garment=tuple((name, best_solver(name)) for name in outfit) if auto else (),
-    )
-    tries = [
-        dataclasses.replace(first, quality=simulation.quality * 2**k, collisions=1 if k == 0 else 2)
+    first = best_solver(garment) if simulation.solver == "auto" else simulation.solver
+    ladder = [
+        SolverSettings(solver=first, quality=simulation.quality * 2**k, collisions=1 if k == 0 else 2)
         for k in range(simulation.retries + 1)
     ]
     if simulation.solver == "softbody":
-        tries.append(SolverSettings(solver="cloth", quality=simulation.quality))
-    elif simulation.retries:
-        tries.append(dataclasses.replace(tries[-1], close=True))
-    return tuple(tries)
+        ladder.append(SolverSettings(solver="cloth", quality=simulation.quality))
+    elif simulation.retries and first == "cloth":
+        ladder.append(dataclasses.replace(ladder[-1], close=True))
+    if simulation.solver == "auto":
+        other = {"cloth": "softbody", "softbody": "cloth"}[first]
+        ladder.append(dataclasses.replace(ladder[-1], solver=other, close=False))
+    return tuple(ladder)
 
 
-def _turned_over(settings: SolverSettings, refused: set[str], outfit: tuple[str, ...]) -> SolverSettings:
-    """The other solver for the garments that were refused."""
-    other = {"cloth": "softbody", "softbody": "cloth"}
-    taken = {name: settings.of(name) for name in outfit}
-    return dataclasses.replace(
-        settings,
-        close=False,
-        by_garment=tuple(
-            (name, other.get(taken[name], "cloth") if name in refused else taken[name]) for name in outfit
-        ),
-    )
+def _outfit(settings: Mapping[str, SolverSettings]) -> SolverSettings:
+    """One try: each garment's settings; said in short where all are alike."""
+    alike = set(settings.values())
+    return alike.pop() if len(alike) == 1 else SolverSettings(by_garment=tuple(settings.items()))
 
 
 def simulate(
@@ -146,9 +137,9 @@ def simulate(
     kept = np.concatenate([[0], np.arange(lead, len(whole), every)])
     shown = tuple(dataclasses.replace(worn, skinned_world=worn.skinned_world[kept]) for worn in dressed)
     refused: list[str] = []
-    ladder = list(attempts(spec.simulation, names))
+    ladders = {name: list(rungs(spec.simulation, name)) for name in names}
     for tried in itertools.count(1):
-        settings = ladder.pop(0)
+        settings = _outfit({name: ladder[0] for name, ladder in ladders.items()})
         solved = solve(dressed, vertices, body.faces, whole.fps, settings, on_frame)
         solved = {name: moved[kept] for name, moved in solved.items()}
         worn, quality = judged(shown, solved, vertices[kept], body.faces, whole.fps / every, 1, body.face_parts)
@@ -162,15 +153,19 @@ def simulate(
                 garments=tuple(_from_frame(garment, 1) for garment in shown),
                 garment_vertices_world=worn,
                 quality=quality,
-                solvers={name: settings.of(name) for name in names},
+                solvers={name: settings.of(name).solver for name in names},
                 tries=tried,
             )
-        refused += [f"{reason} [{settings}]" for reason in reasons]
+        for name in names:
+            own = settings.of(name)
+            refused += [f"{reason} [{own}]" for reason in quality[name].reasons]
         _log.info("%s: %s: %s", spec.clip_id, settings, "; ".join(reasons))
-        if not ladder and spec.simulation.solver == "auto" and tried == len(attempts(spec.simulation)):
-            ladder.append(_turned_over(settings, {name for name in names if not quality[name].accepted}, names))
-        if not ladder:
+        wrong = [name for name in names if quality[name].reasons]
+        if any(len(ladders[name]) == 1 for name in wrong):
             raise Rejected(tuple(refused))
+        # What passed stays as it was: more sub-steps are not better cloth, only another fall of its folds.
+        for name in wrong:
+            ladders[name].pop(0)
     raise AssertionError("unreachable")
 
 

@@ -1,4 +1,4 @@
-"""A shirt worn in the trousers or skirt: below their waistband it lies on the skin and is held there."""
+"""A shirt worn in the trousers or skirt: below their waistband it lies on the skin, which holds it like a belt."""
 
 from dataclasses import replace
 
@@ -16,6 +16,9 @@ _LIES = 0.005
 """Distance of the tucked part from the skin [m]."""
 _BLEND = (0.06, 0.0)
 """Over the waistband's edge: from this height on the shirt is free, from that on it is held [m]."""
+_HELD = (0.03, 0.06, 0.10)
+"""It is held from the first to the second of these depths below the waistband's edge, and less and less down to the
+third [m]."""
 _REACH = 0.18
 """A shirt reaches at most so far below the waistband's edge; a longer one is folded up there [m]."""
 
@@ -52,8 +55,9 @@ def tucked_in(
         placed = placed + fit.smoothed(move, average, 4)
     clearance = np.full(len(vertices), 0.8 * _LIES)
     placed = fit.pushed_out(placed, garment.faces, garment.edges, skin, clearance)
-    # What the waistband covers is held; the edge itself slides.
-    held = np.clip(below / 0.03, 0.0, 1.0)
+    # The edge itself slides, and the hem hangs free: held on the skin, it would go into the body's own folds with it.
+    below = waist - placed[:, 1]
+    held = np.clip(below / _HELD[0], 0.0, 1.0) * np.clip((_HELD[2] - below) / (_HELD[2] - _HELD[1]), 0.0, 1.0)
     return (
         replace(garment, pins=np.maximum(garment.pins, held), goals=np.maximum(garment.goals, held)),
         placed,

@@ -15,6 +15,7 @@ __all__ = [
     "rasterize",
     "taken",
     "vertex_normals",
+    "winding",
 ]
 
 Array = np.ndarray
@@ -41,6 +42,35 @@ def vertex_normals(vertices: Float[Array, "V 3"], faces: Int[Array, "F 3"]) -> F
     spread = np.repeat(double_area, 3, axis=0)
     total = np.stack([np.bincount(corners, spread[:, i], len(vertices)) for i in range(3)], axis=1)
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), _TINY)
+
+
+def winding(points: Float[Array, "N 3"], vertices: Float[Array, "V 3"], faces: Int[Array, "F 3"]) -> Float[Array, " N"]:
+    """How often a closed surface goes round each point: 0 outside, 1 inside, 2 where the surface went through itself.
+
+    Source: Van Oosterom and Strackee 1983, The Solid Angle of a Plane Triangle, equation 8, summed over all triangles.
+    Costs N F.
+
+    Args:
+        points: Points [m].
+        vertices: Vertices [m].
+        faces: Triangles, counter-clockwise seen from outside.
+    """
+    total = np.empty(len(points))
+    each = max(1, _CHUNK // (4 * len(faces)))
+    for start in range(0, len(points), each):
+        # Components apart, and in single precision, are three times as fast; an error of 1e-4 tells 1 from 2.
+        here = points[start : start + each]
+        a, b, c = (
+            [(vertices[corner, k] - here[:, k, None]).astype(np.float32) for k in range(3)] for corner in faces.T
+        )
+        lengths = [np.sqrt(p[0] ** 2 + p[1] ** 2 + p[2] ** 2) for p in (a, b, c)]
+        dots = [p[0] * q[0] + p[1] * q[1] + p[2] * q[2] for p, q in ((b, c), (c, a), (a, b))]
+        volume = (
+            a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+        )
+        below = lengths[0] * lengths[1] * lengths[2] + sum(d * n for d, n in zip(dots, lengths, strict=True))
+        total[start : start + each] = np.arctan2(volume, below).sum(axis=1, dtype=np.float64)
+    return total / (2 * np.pi)
 
 
 def closest_on_triangles(

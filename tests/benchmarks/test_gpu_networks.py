@@ -43,6 +43,7 @@ def test_every_model_takes_a_measured_step_in_half_precision(name, tmp_path, mon
     )  # fmt: skip
     options = {"backbone": "resnet50" if name in ("mviper", "tar") else ""}
     found = one_training(task, name, options, precision="bf16", compiled=False, factor=1)
+    assert torch.get_float32_matmul_precision() == "highest", "what follows would be rounded, or fail without AVX-512"
     assert found["gflop_per_step"] > 0
     assert found["windows_per_s"] == pytest.approx(found["batch"] / found["step_ms"] * 1000, rel=0.01)
     assert found["share_of_bf16_peak"] is None  # of no card

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.blender
 
 FAR = np.array([[100.0, 0, 0], [101, 0, 0], [100, 1, 0]])
 FAR_FACE = np.array([[0, 1, 2]])
+OTHER = SolverSettings(solver="softbody", quality=4)
 
 
 def still(vertices, quads, frames, pins=None):
@@ -180,14 +181,40 @@ def test_each_garment_of_an_outfit_may_have_a_solver_of_its_own():
 
     inner, body, faces = dressed_cylinder(frames=8, name="inner")
     outer, _, _ = dressed_cylinder(frames=8, offset=0.04, name="outer", layer=1)
-    settings = SolverSettings(solver="cloth", quality=4, by_garment=(("outer", "softbody"),))
+    settings = SolverSettings(solver="cloth", quality=4, by_garment=(("outer", OTHER),))
     mixed = solve((inner, outer), body, faces, 30.0, settings)
     assert len(bpy.data.objects) == 0, "what reads the folder's files must not outlive it"
     by_cloth = run((inner, outer), body, faces, quality=4)
     np.testing.assert_array_equal(mixed["inner"], by_cloth["inner"])
     assert np.isfinite(mixed["outer"]).all()
     assert np.abs(mixed["outer"] - by_cloth["outer"]).max() > 1e-4
-    still_there = dataclasses.replace(settings, by_garment=(("inner", "skinned"), ("outer", "skinned")))
+    still_there = SolverSettings(solver="skinned")
     np.testing.assert_array_equal(
         solve((inner, outer), body, faces, 30.0, still_there)["outer"], outer.skinned_world.astype(np.float32)
     )
+
+
+def test_only_the_garments_named_lie_close(monkeypatch):
+    """Mutations: all of them close; the body's shell the usual one; the slippery shell for others."""
+    from synth.blender import simulate
+
+    found = {}
+
+    def look(scene, dressed, things, frames, on_frame):
+        for thing in things:
+            collisions = thing.modifiers["cloth"].collision_settings
+            shells = {around.name.split(".")[0]: around.collision for around in collisions.collection.objects}
+            found[thing.name] = (
+                round(collisions.distance_min, 4),
+                {name: (round(shell.thickness_outer, 4), shell.cloth_friction) for name, shell in shells.items()},
+            )
+        return {}
+
+    monkeypatch.setattr(simulate, "_step", look)
+    worn, body, faces = dressed_cylinder(frames=3)
+    outer = dataclasses.replace(worn, garment=dataclasses.replace(worn.garment, name="outer"))
+    simulate.solve(
+        (worn, outer), body, faces, 30.0, SolverSettings(by_garment=(("outer", SolverSettings(close=True)),))
+    )
+    assert found["tube"] == (0.005, {"body": (0.003, 5.0)})
+    assert found["outer"] == (0.002, {"body": (0.001, 1.0), "tube": (0.001, 1.0)})

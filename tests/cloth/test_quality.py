@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 import pytest
+import trimesh
 from cloth_toys import dressed_cylinder
 
 from synth.cloth.quality import LIMITS, Limits, assess, covered_at_rest
@@ -88,6 +89,34 @@ def test_skin_in_front_of_the_cloth_pokes_through(clip):
     assert quality.poke_through[5] > 0.9
     assert quality.poke_through[4] == 0
     assert any("shows through" in reason for reason in quality.reasons)
+
+
+def test_what_lies_where_the_body_goes_through_itself_is_not_held_against_the_cloth(clip):
+    """A ball reaches from within the body through its skin and the tube. Mutations: twice inside counted as inside;
+    skin in another limb counted as showing; skin beside the limb no longer counted."""
+    worn, body, faces, covered = clip
+    limb = trimesh.creation.icosphere(subdivisions=3, radius=0.06)
+    place = body[:, :, :2].mean(axis=1)
+    height = body[:, covered, 2].mean(axis=1)
+    middle = np.concatenate([place + np.array([0.15, 0.0]), height[:, None]], axis=1)
+    both = np.concatenate([body, middle[:, None] + np.asarray(limb.vertices)], axis=1)
+    joined = np.concatenate([faces, limb.faces + body.shape[1]])
+
+    def measured(vertices, shown, triangles):
+        return assess(worn, vertices, shown, triangles, 30.0, covered)
+
+    vertices = worn.skinned_world.copy()
+    shrunk = place[5] + (vertices[5, :, :2] - place[5]) * (0.145 / 0.165)
+    dent = np.linalg.norm(vertices[5] - middle[5], axis=1) < 0.09
+    vertices[5, dent, :2] = shrunk[dent]
+    alone, together = measured(vertices, body, faces), measured(vertices, both, joined)
+    assert 0.02 < alone.penetration[5] < 0.2
+    # The dent lies in the body, and twice in the body where the ball is.
+    twice = np.linalg.norm(vertices[5] - middle[5], axis=1) < 0.06
+    assert alone.penetration[5] - together.penetration[5] == pytest.approx(np.mean(twice & dent), abs=0.005)
+    hidden = np.linalg.norm(body[5, covered] - middle[5], axis=1) < 0.058
+    assert 0.02 < alone.poke_through[5] < 0.2
+    assert alone.poke_through[5] - together.poke_through[5] == pytest.approx(hidden.mean(), abs=0.01)
 
 
 def test_an_explosion_is_seen_in_strain_and_speed(clip):

@@ -110,7 +110,7 @@ def test_close_cloth_keeps_less_distance_and_slides():
     usual, close = (collider_settings(7.0, "cloth", close) for close in (False, True))
     assert close.thickness_outer < usual.thickness_outer
     assert close.cloth_friction < usual.cloth_friction
-    assert cloth_distance(SolverSettings(close=True)) < cloth_distance(SolverSettings())
+    assert cloth_distance(close=True) < cloth_distance(close=False)
     assert (
         collider_settings(7.0, "softbody", True).thickness_outer == collider_settings(7.0, "softbody").thickness_outer
     )

@@ -6,7 +6,7 @@ from clip_factory import body, make_clip, make_spec, skinned, standing
 
 from synth.body.lbs import posed
 from synth.cloth import choice
-from synth.cloth.simulate import Rejected, attempts, simulate
+from synth.cloth.simulate import Rejected, rungs, simulate
 
 FAILS = {"accepted": 0.5, "wrinkle": 9.0}
 FOLDS = {"accepted": 1.0, "wrinkle": 5.0}
@@ -53,44 +53,47 @@ def test_the_solver_sees_the_lead_in_from_the_rest_pose():
 
 
 def test_tries_double_the_substeps_and_end_with_the_cloth_solver():
-    asked = [(s.solver, s.quality) for s in attempts(make_spec(solver="softbody", quality=5, retries=2).simulation)]
-    assert asked == [("softbody", 5), ("softbody", 10), ("softbody", 20), ("cloth", 5)]
-    asked = [(s.solver, s.quality) for s in attempts(make_spec(solver="cloth", quality=5, retries=1).simulation)]
-    assert asked == [("cloth", 5), ("cloth", 10), ("cloth", 10)]
-    assert [s.close for s in attempts(make_spec(solver="cloth", retries=1).simulation)] == [False, False, True]
-    assert len(attempts(make_spec(solver="cloth", retries=0).simulation)) == 1
-    assert len(attempts(make_spec(solver="skinned", retries=3).simulation)) == 1
+    def ladder(**more):
+        return [(s.solver, s.quality, s.collisions, s.close) for s in rungs(make_spec(**more).simulation, "tshirt")]
+
+    assert ladder(solver="softbody", quality=5, retries=2) == [
+        ("softbody", 5, 1, False), ("softbody", 10, 2, False), ("softbody", 20, 2, False), ("cloth", 5, 1, False),
+    ]  # fmt: skip
+    close = [("cloth", 5, 1, False), ("cloth", 10, 2, False), ("cloth", 10, 2, True)]
+    assert ladder(solver="cloth", quality=5, retries=1) == close
+    assert ladder(solver="auto", quality=5, retries=1) == [*close, ("softbody", 10, 2, False)]
+    assert ladder(solver="cloth", quality=5, retries=0) == close[:1]
+    assert ladder(solver="skinned", quality=5, retries=3) == [("skinned", 5, 1, False)]
 
 
-def test_auto_starts_with_what_was_measured_and_doubles_like_the_others(monkeypatch):
+def test_auto_starts_with_what_was_measured(monkeypatch):
     """Mutation: one solver for the whole outfit."""
     figures = {"skirt": {"cloth": FAILS, "softbody": PASSES}, "tshirt": {"cloth": FOLDS, "softbody": PASSES}}
     monkeypatch.setattr(choice, "measured", lambda: figures)
-    spec = make_spec(outfit=("skirt", "tshirt"), solver="auto", quality=5, retries=1)
-    ladder = attempts(spec.simulation, ("skirt", "tshirt", "kilt"))
-    assert [[s.of(name) for name in ("skirt", "tshirt", "kilt")] for s in ladder] == [
-        ["softbody", "cloth", "cloth"]
-    ] * 3
-    assert [(s.quality, s.collisions, s.close) for s in ladder] == [(5, 1, False), (10, 2, False), (10, 2, True)]
-    assert str(ladder[2]) == "cloth (skirt: softbody), quality 10, close"
-    assert str(ladder[0]) == "cloth (skirt: softbody), quality 5"
+    simulation = make_spec(outfit=("skirt", "tshirt"), solver="auto", quality=5, retries=1).simulation
+    solvers = {name: [s.solver for s in rungs(simulation, name)] for name in ("skirt", "tshirt", "kilt")}
+    assert solvers["skirt"] == ["softbody", "softbody", "cloth"]
+    assert solvers["tshirt"] == solvers["kilt"] == ["cloth", "cloth", "cloth", "softbody"]
 
 
-def test_auto_ends_with_the_other_solver_for_what_was_refused():
-    """Mutations: the sound garment's solver changed too; the solver that was asked for noted instead of that used."""
+def test_only_what_was_refused_is_tried_with_other_settings():
+    """Mutations: the sound garment's settings changed too; the solver that was asked for noted, not that used."""
     asked = []
 
     def fails_by_cloth(dressed, body_vertices_world, faces, fps, settings, on_frame=None):
         asked.append(settings)
         solved = skinned(dressed, body_vertices_world, faces, fps, settings)
-        if settings.of("tshirt") == "cloth":
+        if settings.of("tshirt").solver == "cloth":
             solved["tshirt"] = np.full_like(solved["tshirt"], np.nan)
         return solved
 
     spec = make_spec(outfit=("trousers", "tshirt"), solver="auto", retries=1)
     clip = simulate(spec, body(), standing(), fails_by_cloth)
     assert len(asked) == clip.tries == 4
-    assert [settings.close for settings in asked] == [False, False, True, False]
+    assert [settings.of("tshirt") for settings in asked] == list(rungs(spec.simulation, "tshirt"))
+    assert {settings.of("trousers") for settings in asked} == {rungs(spec.simulation, "trousers")[0]}
+    assert str(asked[0]) == "cloth, quality 10"
+    assert "tshirt: cloth, quality 20, close" in str(asked[2])
     assert clip.solvers == {"trousers": "cloth", "tshirt": "softbody"}
 
 

@@ -6,7 +6,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.geometry.triangles import ClosestPoint, closest_on_triangles, rasterize, vertex_normals
+from synth.geometry.triangles import ClosestPoint, closest_on_triangles, rasterize, vertex_normals, winding
 
 K = np.array([[60.0, 0.0, 20.0], [0.0, 60.0, 15.0], [0.0, 0.0, 1.0]])
 
@@ -134,3 +134,19 @@ def test_rasterize_of_huge_triangles_in_parts_equals_the_whole(monkeypatch: pyte
     monkeypatch.setattr("synth.geometry.triangles._CHUNK", 50)
     for one, other in zip(whole, rasterize(vertices, faces, K, 40, 30), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_winding_counts_how_often_a_closed_surface_goes_round_a_point() -> None:
+    """Two balls that overlap. Mutations: half of the solid angle; the triangles' sense; only the first chunk."""
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.1)
+    corners = np.asarray(ball.vertices)
+    vertices = np.concatenate([corners, corners + np.array([0.12, 0, 0])])
+    faces = np.concatenate([ball.faces, ball.faces + len(corners)])
+    points = np.random.default_rng(0).uniform([-0.15, -0.15, -0.15], [0.27, 0.15, 0.15], (3000, 3))
+    radii = np.stack([np.linalg.norm(points - centre, axis=1) for centre in ([0, 0, 0], [0.12, 0, 0])])
+    clear = (np.abs(radii - 0.099) > 0.002).all(axis=0)
+    expected = (radii < 0.099).sum(axis=0)
+    found = winding(points, vertices, faces)
+    assert set(expected) == {0, 1, 2}
+    np.testing.assert_allclose(found[clear], expected[clear], atol=1e-4)
+    assert winding(points[:0], vertices, faces).shape == (0,)
