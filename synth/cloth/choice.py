@@ -7,18 +7,21 @@ from typing import Any
 
 __all__ = ["best", "best_solver", "measured"]
 
+Figures = dict[str, dict[str, float | int]]
+"""What was measured with each solver."""
+
 USUAL = "cloth"
 """For garments that nobody has measured."""
 
 
 @cache
-def measured() -> dict[str, dict[str, dict[str, float]]]:
-    """By garment and solver: "accepted" (share of the clips at the first try), "wrinkle" [deg], "penetration"."""
+def measured() -> dict[str, Figures]:
+    """By garment and solver: "clips", of them "accepted" (share, first try), "wrinkle" [deg], "penetration" (share)."""
     plain: dict[str, Any] = tomllib.loads((files("synth.cloth") / "solvers.toml").read_text(encoding="utf-8"))
     return plain
 
 
-def best(figures: dict[str, dict[str, float]]) -> str:
+def best(figures: Figures) -> str:
     """The solver that passes the gate most often; of several the one that folds the cloth most.
 
     The gate measures against the skinned garment, and what moves least keeps closest to it: between two that pass,
