@@ -182,7 +182,7 @@ class Quality:
     """What the quality gate measured on one garment, per rendered frame, and its verdict."""
 
     penetration: Float[Array, " T"]
-    """Share of the garment's vertices more than 1 mm inside the body."""
+    """Share of the garment's vertices more than 1 mm inside the body, outside of any second limb."""
     deep_penetration: Float[Array, " T"]
     """Share of the garment's vertices more than 5 mm inside the body."""
     depth: Float[Array, " T"]
